@@ -1,0 +1,190 @@
+"""Checks what a caller wants to change in a run, before anything is computed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from kuzbass.errors import InputError
+from kuzbass.sd.graph import dependencies, drivers, references
+from kuzbass.sd.pysd_fixes import Curve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kuzbass.sd.mdl import Model, Variable
+
+__all__ = ["Overrides", "TimeAxis", "check_inputs", "check_time_axis", "is_power_of_half"]
+
+Input = float | pd.Series
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Checked changes, by the variable names as written."""
+
+    numbers: dict[str, float] = field(default_factory=dict)
+    paths: dict[str, Curve] = field(default_factory=dict)
+    tables: dict[str, Curve] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """Checked time axis: `steps` steps of `time_step`, saved every `save_every`."""
+
+    final_time: float
+    time_step: float
+    save_every: float
+    steps: int
+
+
+def check_inputs(model: Model, inputs: Mapping[str, Input]) -> Overrides:
+    """Check every override against the model and cast it to float.
+
+    Raises
+    ------
+    InputError
+        Unknown name, wrong type, a value that is not finite or out of the range of the .mdl
+        file, a table whose x does not increase, or a variable that the model computes itself.
+    """
+    outside = set(drivers(model))
+    checked = Overrides()
+    written_as: dict[str, str] = {}
+    for given, value in inputs.items():
+        name = model.name(given)
+        if name in written_as:
+            raise InputError("is set twice", key=given, value=f"also as '{written_as[name]}'")
+        written_as[name] = given
+        variable = model.variables[name]
+        _refuse_computed(model, variable, outside)
+        if isinstance(value, pd.Series):
+            curve = _curve(value, variable)
+            target = checked.tables if variable.kind == "lookup" else checked.paths
+            target[name] = curve
+        elif variable.kind == "lookup":
+            raise InputError("a table needs points", key=name, value=value,
+                             allowed="a pandas Series, x -> y")
+        else:
+            checked.numbers[name] = _number(value, variable)
+    _refuse_hidden_tables(model, checked)
+    return checked
+
+
+def check_time_axis(
+    model: Model,
+    time_step: float | None,
+    final_time: float | None,
+    save_every: float | None,
+) -> TimeAxis:
+    """Check the time axis of a run; what is left out comes from the model.
+
+    Raises
+    ------
+    InputError
+        The step is not a power of one half, the end is not a whole number of steps after the
+        start, or the saving interval is not a whole number of steps.
+    """
+    step = model.time_step if time_step is None else _time("time_step", time_step)
+    if not is_power_of_half(step):
+        raise InputError("not a possible time step", key="time_step", value=step,
+                         allowed="1, 0.5, 0.25, 0.125, 0.0625 and smaller powers of one half")
+    start = model.initial_time
+    end = model.final_time if final_time is None else _time("final_time", final_time)
+    steps = (end - start) / step
+    if steps < 1.0 or not steps.is_integer():
+        raise InputError("not a possible end", key="final_time", value=end,
+                         allowed=f"later than {start}, a whole number of steps of {step}")
+    every = step if save_every is None else _time("save_every", save_every)
+    if every < step or not (every / step).is_integer():
+        raise InputError("not a possible saving interval", key="save_every", value=every,
+                         allowed=f"a multiple of the time step {step}")
+    return TimeAxis(end, step, every, int(steps))
+
+
+def is_power_of_half(step: float) -> bool:
+    """Say whether `step` is 1, 1/2, 1/4 and so on.
+
+    Only such steps add up without rounding, so that every year ends exactly on a step.
+    """
+    return step.as_integer_ratio()[0] == 1 and step <= 1.0
+
+
+def _refuse_computed(model: Model, variable: Variable, outside: set[str]) -> None:
+    name = variable.name
+    if variable.kind in {"constant", "lookup"} or name in outside:
+        return
+    if variable.kind == "control":
+        raise InputError("is a control variable", key=name,
+                         allowed="the arguments time_step, final_time and save_every")
+    if variable.kind == "stock":
+        graph = dependencies(model)
+        start = [cause for cause in graph.predecessors(name) if graph[cause][name]["initial"]]
+        raise InputError("is a stock, the model computes it", key=name,
+                         allowed=f"its initial value: {', '.join(start)}" if start else None)
+    raise InputError("is computed by the model", key=name,
+                     allowed="constants, tables and drivers that read a table over time")
+
+
+def _refuse_hidden_tables(model: Model, checked: Overrides) -> None:
+    """Refuse a table without effect: the driver that reads it is replaced as well."""
+    for name in (*checked.numbers, *checked.paths):
+        for table in references(model.equations[name].ast, model.index):
+            if table in checked.tables:
+                raise InputError(f"is set together with its table '{table}'", key=name,
+                                 allowed="one of the two")
+
+
+def _number(value: object, variable: Variable) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise InputError("is not a number", key=variable.name, value=repr(value),
+                         allowed="a number or a pandas Series")
+    number = float(value)
+    _check_values(np.array([number]), variable)
+    return number
+
+
+def _curve(series: pd.Series, variable: Variable) -> Curve:
+    axis = "x" if variable.kind == "lookup" else "time"
+    try:
+        x = series.index.to_numpy(dtype=float, copy=True)
+        y = series.to_numpy(dtype=float, copy=True)
+    except (TypeError, ValueError):
+        raise InputError("holds something that is not a number", key=variable.name,
+                         allowed=f"numbers, indexed by {axis}") from None
+    if len(x) == 0:
+        raise InputError("the series is empty", key=variable.name, allowed="at least one point")
+    if not np.all(np.isfinite(x)):
+        raise InputError(f"the {axis} of a point is not finite", key=variable.name,
+                         value=x[~np.isfinite(x)][0])
+    falling = np.flatnonzero(np.diff(x) <= 0.0)
+    if len(falling):
+        first = falling[0]
+        raise InputError(f"the {axis} does not increase", key=variable.name,
+                         value=f"{x[first]} then {x[first + 1]}", allowed="strictly increasing")
+    _check_values(y, variable)
+    return Curve(x, y)
+
+
+def _check_values(values: np.ndarray, variable: Variable) -> None:
+    unit = variable.unit
+    bad = values[~np.isfinite(values)]
+    if len(bad):
+        raise InputError("is not finite", key=variable.name, value=bad[0], allowed="a number")
+    lower = -math.inf if variable.lower is None else variable.lower
+    upper = math.inf if variable.upper is None else variable.upper
+    bad = values[(values < lower) | (values > upper)]
+    if len(bad):
+        raise InputError("is out of range", key=variable.name, value=bad[0],
+                         allowed=f"{lower:g} to {upper:g} {unit}")
+
+
+def _time(key: str, value: object) -> float:
+    if (isinstance(value, (bool, np.bool_)) or not isinstance(value, Real)
+            or not math.isfinite(value)):
+        raise InputError("is not a number of years", key=key, value=repr(value))
+    return float(value)
