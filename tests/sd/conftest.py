@@ -87,8 +87,7 @@ def _large_text(drivers: int = 40, sectors: int = 25) -> str:
         parts.append(f"{name} table(\n\t[(2000,0)-(2036,3)],{points})\n{_tail('Dmnl')}")
         parts.append(_variable(name, f"{name} table(Time/one year)", "Dmnl"))
     parts.append(_group("Economy"))
-    for number in range(sectors):
-        parts.append(_sector(number, drivers))
+    parts.extend(_sector(number, drivers) for number in range(sectors))
     return "\n".join([*parts, _CONTROL])
 
 

@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 from kuzbass.errors import InputError, ModelError
+from kuzbass.sd import kernel
 from kuzbass.sd.engine import simulate
 from kuzbass.sd.mdl import Model, load_model
 
@@ -40,7 +41,8 @@ def test_dataset_carries_units_and_origin(tiny: Tiny) -> None:
     assert run["net price"].attrs == {"units": "USD/t", "comment": "After tax. Source: definition."}
     assert run["time"].attrs == {"units": "Year"}
     assert run.attrs == {"model": "small.mdl", "model_sha256": model.sha256,
-                         "engine": "PySD 3.14.3", "time_step": 0.25}
+                         "engine": kernel.ENGINE, "time_step": 0.25}
+    assert simulate(model, engine="pysd").attrs["engine"] == "PySD 3.14.3"
     assert {run[name].dtype for name in run.data_vars} == {np.dtype("float64")}
 
 

@@ -39,7 +39,7 @@ def test_stock_pysd_truncates_a_smooth_that_starts_from_an_integer(
 
 
 def test_the_correction_keeps_the_first_step(tiny: Tiny) -> None:
-    run = simulate(tiny("smooth_integer"))
+    run = simulate(tiny("smooth_integer"), engine="pysd")
     exact = 0.7 * (1.0 - 0.5 ** np.arange(5))
     np.testing.assert_allclose(run["smoothed"], exact, rtol=1e-14)
     np.testing.assert_allclose(run["delayed"], exact, rtol=1e-14)
@@ -49,7 +49,7 @@ def test_the_correction_keeps_the_first_step(tiny: Tiny) -> None:
 def test_tables_equal_those_of_stock_pysd(tiny: Tiny, tmp_path: Path) -> None:
     """Inside, on the points, and beyond both ends."""
     stock = _stock_pysd(tiny("lookup_clamp"), tmp_path).run()
-    run = simulate(tiny("lookup_clamp"))
+    run = simulate(tiny("lookup_clamp"), engine="pysd")
     np.testing.assert_array_equal(stock.index, run["time"])
     np.testing.assert_allclose(run["response"], stock["response"], rtol=1e-15)
 
@@ -57,13 +57,13 @@ def test_tables_equal_those_of_stock_pysd(tiny: Tiny, tmp_path: Path) -> None:
 def test_whole_model_equals_stock_pysd(tiny: Tiny, tmp_path: Path) -> None:
     """With float initial values there is nothing to correct but speed."""
     stock = _stock_pysd(tiny("small"), tmp_path).run()
-    run = simulate(tiny("small"))
+    run = simulate(tiny("small"), engine="pysd")
     for name in run.data_vars:
         np.testing.assert_allclose(run[name], stock[name], rtol=1e-15, err_msg=str(name))
 
 
 def test_pysd_itself_is_left_as_it_was(tiny: Tiny, tmp_path: Path) -> None:
-    simulate(tiny("smooth_integer"))
+    simulate(tiny("smooth_integer"), engine="pysd")
     table = _stock_pysd(tiny("smooth_integer"), tmp_path).run()
     assert table.loc[1.0, "smoothed"] == 0.0
 
@@ -83,7 +83,7 @@ def test_another_pysd_is_refused(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) ->
     model = tiny("small")
     monkeypatch.setattr(pysd, "__version__", "3.15.0")
     with pytest.raises(ModelError, match=r"not tested .* \(found: 3\.15\.0; allowed: 3\.14\.\*\)"):
-        simulate(model)
+        simulate(model, engine="pysd")
 
 
 def test_stock_pysd_lowers_the_order_of_a_short_delay(tiny: Tiny, tmp_path: Path) -> None:

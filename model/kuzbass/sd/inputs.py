@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pandas as pd
 
 from kuzbass.errors import InputError
 from kuzbass.sd.graph import dependencies, drivers, references
+from kuzbass.sd.limits import TimeAxis, check_axis, check_values, is_power_of_half
 from kuzbass.sd.pysd_fixes import Curve
 
 if TYPE_CHECKING:
@@ -31,16 +31,6 @@ class Overrides:
     numbers: dict[str, float] = field(default_factory=dict)
     paths: dict[str, Curve] = field(default_factory=dict)
     tables: dict[str, Curve] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class TimeAxis:
-    """Checked time axis: `steps` steps of `time_step`, saved every `save_every`."""
-
-    final_time: float
-    time_step: float
-    save_every: float
-    steps: int
 
 
 def check_inputs(model: Model, inputs: Mapping[str, Input]) -> Overrides:
@@ -89,29 +79,9 @@ def check_time_axis(
         The step is not a power of one half, the end is not a whole number of steps after the
         start, or the saving interval is not a whole number of steps.
     """
-    step = model.time_step if time_step is None else _time("time_step", time_step)
-    if not is_power_of_half(step):
-        raise InputError("not a possible time step", key="time_step", value=step,
-                         allowed="1, 0.5, 0.25, 0.125, 0.0625 and smaller powers of one half")
-    start = model.initial_time
-    end = model.final_time if final_time is None else _time("final_time", final_time)
-    steps = (end - start) / step
-    if steps < 1.0 or not steps.is_integer():
-        raise InputError("not a possible end", key="final_time", value=end,
-                         allowed=f"later than {start}, a whole number of steps of {step}")
-    every = step if save_every is None else _time("save_every", save_every)
-    if every < step or not (every / step).is_integer():
-        raise InputError("not a possible saving interval", key="save_every", value=every,
-                         allowed=f"a multiple of the time step {step}")
-    return TimeAxis(end, step, every, int(steps))
-
-
-def is_power_of_half(step: float) -> bool:
-    """Say whether `step` is 1, 1/2, 1/4 and so on.
-
-    Only such steps add up without rounding, so that every year ends exactly on a step.
-    """
-    return step.as_integer_ratio()[0] == 1 and step <= 1.0
+    return check_axis(
+        model.initial_time, model.final_time if final_time is None else final_time,
+        model.time_step if time_step is None else time_step, save_every)
 
 
 def _refuse_computed(model: Model, variable: Variable, outside: set[str]) -> None:
@@ -144,7 +114,7 @@ def _number(value: object, variable: Variable) -> float:
         raise InputError("is not a number", key=variable.name, value=repr(value),
                          allowed="a number or a pandas Series")
     number = float(value)
-    _check_values(np.array([number]), variable)
+    check_values(variable.name, np.array([number]), variable)
     return number
 
 
@@ -166,25 +136,5 @@ def _curve(series: pd.Series, variable: Variable) -> Curve:
         first = falling[0]
         raise InputError(f"the {axis} does not increase", key=variable.name,
                          value=f"{x[first]} then {x[first + 1]}", allowed="strictly increasing")
-    _check_values(y, variable)
+    check_values(variable.name, y, variable)
     return Curve(x, y)
-
-
-def _check_values(values: np.ndarray, variable: Variable) -> None:
-    unit = variable.unit
-    bad = values[~np.isfinite(values)]
-    if len(bad):
-        raise InputError("is not finite", key=variable.name, value=bad[0], allowed="a number")
-    lower = -math.inf if variable.lower is None else variable.lower
-    upper = math.inf if variable.upper is None else variable.upper
-    bad = values[(values < lower) | (values > upper)]
-    if len(bad):
-        raise InputError("is out of range", key=variable.name, value=bad[0],
-                         allowed=f"{lower:g} to {upper:g} {unit}")
-
-
-def _time(key: str, value: object) -> float:
-    if (isinstance(value, (bool, np.bool_)) or not isinstance(value, Real)
-            or not math.isfinite(value)):
-        raise InputError("is not a number of years", key=key, value=repr(value))
-    return float(value)

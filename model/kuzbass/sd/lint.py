@@ -26,8 +26,8 @@ from pysd.translators.structures.abstract_expressions import (
 
 from kuzbass.errors import plain_name
 from kuzbass.sd.graph import TIME, dependencies, references, signed_flows, walk
-from kuzbass.sd.inputs import is_power_of_half
-from kuzbass.sd.lint_units import unit_of
+from kuzbass.sd.limits import is_power_of_half
+from kuzbass.sd.lint_units import TABLE_INPUT, check_units
 
 if TYPE_CHECKING:
     from kuzbass.sd.mdl import Model
@@ -160,19 +160,9 @@ def _time_step(model: Model) -> Iterator[tuple[str, str]]:
 
 
 def _lookup_input(model: Model) -> Iterator[tuple[str, str]]:
-    for name, equation in model.equations.items():
-        for node, _ in walk(equation.ast):
-            if isinstance(node, InlineLookupsStructure):
-                argument = node.argument
-            elif (isinstance(node, CallStructure)
-                    and plain_name(node.function.reference) in model.index):
-                argument = node.arguments[0]
-            else:
-                continue
-            unit = unit_of(argument, model)
-            if unit:
-                found = " * ".join(f"{part}^{power}" for part, power in unit.items())
-                yield name, f"the input of a table must be a pure number, not {found}"
+    for finding in check_units(model):
+        if TABLE_INPUT in finding.place:
+            yield finding.element, finding.message
 
 
 def _stock(model: Model) -> Iterator[tuple[str, str]]:
@@ -204,7 +194,7 @@ def _default_initial(model: Model) -> Iterator[tuple[str, str]]:
 
 def _outflow(model: Model) -> Iterator[tuple[str, str]]:
     graph = dependencies(model)
-    now = nx.DiGraph()
+    now: nx.DiGraph[str] = nx.DiGraph()
     now.add_nodes_from(graph)
     now.add_edges_from((cause, effect) for cause, effect, when in graph.edges(data=True)
                        if when["now"])

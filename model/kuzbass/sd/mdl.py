@@ -212,7 +212,7 @@ def _syntax_error(document: Any, error: Exception, path: Path) -> ModelError:
     section = document.sections[0]
     try:
         section.parse(parse_all=False)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the grammar library raises many types
         blocks = document.model_text.removeprefix("{UTF-8}").split("|")
         odd = next((block for block in blocks if block.count("~") not in {2, 3}), blocks[-1])
         return ModelError("not a list of equations 'name = ... ~ unit ~ comment |'", file=path,
@@ -222,7 +222,7 @@ def _syntax_error(document: Any, error: Exception, path: Path) -> ModelError:
             component = element.parse()
             if hasattr(component, "parse"):
                 component.parse()
-        except Exception:
+        except Exception:  # noqa: BLE001 - the grammar library raises many types
             left, _, right = element.equation.partition("=")
             return ModelError("syntax error", file=path, key=left.strip()[:80],
                               value=right.strip()[:120])

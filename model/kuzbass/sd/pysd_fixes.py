@@ -124,7 +124,9 @@ def _correct_tables(model: Any, curves: Mapping[str, Curve]) -> None:
 
 def _correct_initial_values(model: Any) -> None:
     for element in model._stateful_elements.values():
-        element.init_func = _as_float(element.init_func)
+        # FORECAST starts from its input and has no initial value of its own.
+        if hasattr(element, "init_func"):
+            element.init_func = _as_float(element.init_func)
         if isinstance(element, Delay):
             element.order_func = _checked_order(element)
 
