@@ -1,15 +1,16 @@
-"""Runs a model through PySD, the reference engine."""
+"""Runs a model once: by the compiled kernel, or by PySD, the reference engine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+from typing import TYPE_CHECKING, Any, Literal
 
 import networkx as nx
 import numpy as np
 import xarray as xr
 
 from kuzbass.errors import InputError, ModelError
-from kuzbass.sd import pysd_fixes
+from kuzbass.sd import kernel, pysd_fixes
 from kuzbass.sd.graph import dependencies
 from kuzbass.sd.inputs import check_inputs, check_time_axis
 
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from kuzbass.sd.inputs import Overrides
+    from kuzbass.sd.limits import TimeAxis
     from kuzbass.sd.mdl import Model
 
-__all__ = ["simulate"]
+__all__ = ["Engine", "simulate"]
+
+Engine = Literal["auto", "kernel", "pysd"]
+_LOG = logging.getLogger(__name__)
+_HIDDEN = {"lookup", "control"}
 
 
 def simulate(
@@ -32,10 +38,12 @@ def simulate(
     time_step: float | None = None,
     final_time: float | None = None,
     save_every: float | None = None,
+    engine: Engine = "auto",
 ) -> xr.Dataset:
     """Integrate a model by Euler's method.
 
-    Every run starts from a freshly loaded model: no override reaches the next run.
+    Every run starts anew: no override reaches the next run.  For many runs of a model, compile it
+    for what varies: `kuzbass.sd.kernel.compile_model`.
 
     Parameters
     ----------
@@ -52,6 +60,11 @@ def simulate(
         Instead of the model's, in its time unit.
     save_every : float, optional
         Interval between saved times, a multiple of the time step; every step if left out.
+    engine : {"auto", "kernel", "pysd"}, optional
+        ``kernel`` is compiled code, ``pysd`` the reference; they agree to 1e-12 of the largest
+        value of a series.  ``auto`` takes the kernel, and the reference where the kernel does not
+        support the model (the log names the construct) or a value is not finite (the reference
+        knows why).
 
     Returns
     -------
@@ -63,13 +76,57 @@ def simulate(
     Raises
     ------
     InputError
-        An override, output or time axis that is not possible.
+        An override, output, time axis or engine that is not possible.
     ModelError
         A variable cannot be computed or is not finite; the message names it and the time.
+        With ``engine="kernel"``, a construct that the kernel does not support as well.
     """
+    if engine not in {"auto", "kernel", "pysd"}:
+        raise InputError("not an engine", key="engine", value=engine,
+                         allowed="auto, kernel or pysd")
     overrides = check_inputs(model, inputs or {})
     axis = check_time_axis(model, time_step, final_time, save_every)
     names = _outputs(model, outputs)
+    if engine != "pysd":
+        try:
+            time, values = _run_kernel(model, inputs or {}, axis, names)
+        except kernel.UnsupportedError as error:
+            if engine == "kernel":
+                raise
+            _LOG.warning("PySD runs %s instead of the kernel: %s", model.path.name, error)
+        else:
+            if engine == "kernel":
+                _check_finite(model, names, time, values)
+            if np.isfinite(values).all():
+                return _dataset(model, names, time, values, axis.time_step, kernel.ENGINE)
+    time, values = _run_pysd(model, overrides, axis, names)
+    _check_finite(model, names, time, values)
+    return _dataset(model, names, time, values, axis.time_step, pysd_fixes.ENGINE)
+
+
+def _run_kernel(
+    model: Model, inputs: Mapping[str, float | pd.Series], axis: TimeAxis, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times, (t,), and the values of `names`, (t, n), by compiled code.
+
+    One kernel serves every run of a model: whatever may be changed is an input of it.
+    """
+    compiled = kernel.compile_model(
+        model, vary=None, moving=None, time_step=axis.time_step, final_time=axis.final_time,
+        save_every=axis.save_every)
+    for name in inputs:
+        if model.name(name) not in compiled.vary:
+            raise kernel.UnsupportedError(
+                "the kernel does not support a change of it: it holds a state, or sets the length "
+                "of a DELAY FIXED", file=model.path, key=name)
+    result = compiled.run(inputs)
+    return result.time, np.column_stack([result[name][:, 0] for name in names])
+
+
+def _run_pysd(
+    model: Model, overrides: Overrides, axis: TimeAxis, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times, (t,), and the values of `names`, (t, n), by the reference engine."""
     running = pysd_fixes.open_pysd(model.source, {**model.curves(), **overrides.tables})
     recorder = _Recorder()
     with pysd_fixes.blame(running, model.path), np.errstate(all="ignore"):
@@ -79,9 +136,7 @@ def simulate(
             time_step=axis.time_step, saveper=axis.save_every,
         )
         running.step(axis.steps)
-        time, values = recorder.table(running.namespace, names)
-    _check_finite(model, names, time, values)
-    return _dataset(model, names, time, values, axis.time_step)
+        return recorder.table(running.namespace, names)
 
 
 class _Recorder:
@@ -122,13 +177,17 @@ class _Recorder:
         return np.array(self._times, dtype=float), values
 
 
+def _shown(model: Model) -> list[str]:
+    """Return the variables that have a path over time."""
+    return [name for name, variable in model.variables.items() if variable.kind not in _HIDDEN]
+
+
 def _outputs(model: Model, outputs: Sequence[str] | None) -> list[str]:
-    hidden = {"lookup", "control"}
     if outputs is None:
-        return [name for name, variable in model.variables.items() if variable.kind not in hidden]
+        return _shown(model)
     names = list(dict.fromkeys(model.name(output) for output in outputs))
     for name in names:
-        if model.variables[name].kind in hidden:
+        if model.variables[name].kind in _HIDDEN:
             raise InputError(f"a {model.variables[name].kind} has no path over time", key=name,
                              allowed="a stock, an auxiliary or a constant")
     return names
@@ -164,7 +223,8 @@ def _check_finite(
 
 
 def _dataset(
-    model: Model, names: Sequence[str], time: np.ndarray, values: np.ndarray, time_step: float
+    model: Model, names: Sequence[str], time: np.ndarray, values: np.ndarray, time_step: float,
+    engine: str,
 ) -> xr.Dataset:
     variables = {}
     for position, name in enumerate(names):
@@ -178,7 +238,7 @@ def _dataset(
         attrs={
             "model": model.path.name,
             "model_sha256": model.sha256,
-            "engine": pysd_fixes.ENGINE,
+            "engine": engine,
             "time_step": time_step,
         },
     )

@@ -42,7 +42,7 @@ def check_inputs(model: Model, inputs: Mapping[str, Input]) -> Overrides:
         Unknown name, wrong type, a value that is not finite or out of the range of the .mdl
         file, a table whose x does not increase, or a variable that the model computes itself.
     """
-    outside = set(drivers(model))
+    outside = set(drivers(model)) if inputs else set()
     checked = Overrides()
     written_as: dict[str, str] = {}
     for given, value in inputs.items():

@@ -1,20 +1,35 @@
-"""The unit of a simple expression, as far as the linter needs it.
+"""Dimensional consistency: the unit of every expression against the unit that it must have.
 
-Not a full dimensional check: where the unit is not plain to see, the answer is ``None``.
+Rules after Vensim's unit check.  A number takes no unit, so that every constant with one must
+have a name; zero fits any unit.  The input of a table must be a pure number.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pysd.translators.structures.abstract_expressions import (
     ArithmeticStructure,
     CallStructure,
+    DelayFixedStructure,
+    DelayNStructure,
     DelayStructure,
+    ForecastStructure,
+    GameStructure,
+    InitialStructure,
+    InlineLookupsStructure,
+    IntegStructure,
+    LogicStructure,
+    LookupsStructure,
     ReferenceStructure,
+    SampleIfTrueStructure,
+    SmoothNStructure,
     SmoothStructure,
+    TrendStructure,
 )
 
 from kuzbass.errors import plain_name
@@ -22,12 +37,43 @@ from kuzbass.errors import plain_name
 if TYPE_CHECKING:
     from kuzbass.sd.mdl import Model
 
-__all__ = ["Unit", "parse_unit", "unit_of"]
+__all__ = ["TABLE_INPUT", "Unit", "UnitFinding", "check_units", "format_unit", "parse_unit"]
 
-Unit = dict[str, int]
+Unit = dict[str, float]
 
-_PURE = {"dmnl", "dimensionless", "1"}
+TABLE_INPUT = "the input of a table"
+_PURE = {"dmnl", "dimensionless", "fraction", "1"}
 _WORD = re.compile(r"[*/()]|[^*/()]+")
+_LOGIC = {":AND:", ":OR:", ":NOT:"}
+
+
+@dataclass(frozen=True)
+class UnitFinding:
+    """A unit that is not the one expected.
+
+    Attributes
+    ----------
+    element : str
+        The variable whose equation it is.
+    place : str
+        The part of the equation.
+    expected, found : str
+        Units, as `format_unit` writes them.
+    """
+
+    element: str
+    place: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        """Return one line."""
+        return f"{self.element}: {self.message}"
+
+    @property
+    def message(self) -> str:
+        """What is wrong, without the variable."""
+        return f"{self.place} has the unit {self.found}, expected {self.expected}"
 
 
 def parse_unit(text: str) -> Unit:
@@ -51,64 +97,223 @@ def parse_unit(text: str) -> Unit:
     return _plain(powers)
 
 
-def unit_of(node: object, model: Model) -> Unit | None:
-    """Return the unit of an expression, ``{}`` for a pure number, ``None`` if not plain."""
-    if isinstance(node, (int, float)):
-        return {}
-    if isinstance(node, ReferenceStructure):
-        return _named(node.reference, model)
-    if isinstance(node, (SmoothStructure, DelayStructure)):
-        return unit_of(node.input, model)
-    if isinstance(node, ArithmeticStructure):
-        return _arithmetic(node, model)
-    if isinstance(node, CallStructure):
-        return _call(node, model)
-    return None
+def format_unit(unit: Unit) -> str:
+    """Return a unit as Vensim writes it: ``{"mt": 1, "year": -2}`` -> ``"mt/(year*year)"``."""
+    if not unit:
+        return "Dmnl"
+    above, below = ([part for name, power in unit.items() for part in _repeated(name, sign * power)]
+                    for sign in (1.0, -1.0))
+    if not below:
+        return "*".join(above)
+    divisor = below[0] if len(below) == 1 else f"({'*'.join(below)})"
+    return f"{'*'.join(above) or '1'}/{divisor}"
 
 
-def _named(reference: str, model: Model) -> Unit | None:
-    name = plain_name(reference.strip('"'))
-    written = model.index.get("time step" if name == "time" else name)
-    return None if written is None else parse_unit(model.variables[written].unit)
+def check_units(model: Model) -> list[UnitFinding]:
+    """Check the dimensional consistency of every equation of a model.
 
-
-def _arithmetic(node: ArithmeticStructure, model: Model) -> Unit | None:
-    if "^" in node.operators:
-        return {} if unit_of(node.arguments[0], model) == {} else None
-    if node.operators[0] not in {"*", "/"}:
-        return _common(list(node.arguments), model)
-    powers: Counter[str] = Counter()
-    for operator, argument in zip(["*", *node.operators], node.arguments, strict=True):
-        unit = unit_of(argument, model)
-        if unit is None:
-            return None
-        for part, power in unit.items():
-            powers[part] += power if operator == "*" else -power
-    return _plain(powers)
-
-
-def _call(node: CallStructure, model: Model) -> Unit | None:
-    function = node.function.reference
-    arguments = list(node.arguments)
-    if plain_name(function) in model.index:
-        return _named(function, model)
-    if function in {"min", "max"}:
-        return _common(arguments, model)
-    if function == "if_then_else":
-        return _common(arguments[1:], model)
-    if function in {"xidz", "zidz"}:
-        return _arithmetic(ArithmeticStructure(["/"], tuple(arguments[:2])), model)
-    return {} if function in {"exp", "ln"} else None
-
-
-def _common(arguments: list[object], model: Model) -> Unit | None:
-    """Return the unit that all terms share; a literal number takes any unit."""
-    units = [unit_of(argument, model) for argument in arguments
-             if not isinstance(argument, (int, float))]
-    if not units:
-        return {}
-    return units[0] if all(unit == units[0] for unit in units) else None
+    Returns
+    -------
+    list of UnitFinding
+        In the order of the file; empty if all equations are consistent.
+    """
+    return [finding for name in model.variables for finding in _Checker(model, name).run()]
 
 
 def _plain(powers: Counter[str]) -> Unit:
-    return {part: power for part, power in powers.items() if power}
+    return {part: float(power) for part, power in powers.items() if power}
+
+
+def _repeated(name: str, power: float) -> list[str]:
+    if power <= 0.0:
+        return []
+    return [name] * int(power) if power.is_integer() else [f"{name}^{power:g}"]
+
+
+def _times(first: Unit | None, second: Unit | None, power: float = 1.0) -> Unit | None:
+    """Return first * second ^ power; ``None`` (any unit) if one of them fits any."""
+    if first is None or second is None:
+        return None
+    return {name: total for name in {**first, **second}
+            if (total := first.get(name, 0.0) + power * second.get(name, 0.0))}
+
+
+class _Checker:
+    """Finds the unit of each part of one equation; ``None`` stands for any unit."""
+
+    def __init__(self, model: Model, element: str) -> None:
+        self.model = model
+        self.element = element
+        self.findings: list[UnitFinding] = []
+        self.time = parse_unit(model.variables[model.name("TIME STEP")].unit)
+        self.rules: dict[type, Callable[[Any], Unit | None]] = {
+            ReferenceStructure: lambda node: self.named(node.reference),
+            ArithmeticStructure: self.arithmetic,
+            LogicStructure: self.logic,
+            CallStructure: self.call,
+            InlineLookupsStructure: self.inline_table,
+            GameStructure: lambda node: self.unit(node.expression),
+            InitialStructure: lambda node: self.unit(node.initial),
+            SmoothStructure: lambda node: self.memory(node, node.smooth_time),
+            SmoothNStructure: lambda node: self.memory(node, node.smooth_time),
+            DelayStructure: lambda node: self.memory(node, node.delay_time),
+            DelayNStructure: lambda node: self.memory(node, node.delay_time),
+            DelayFixedStructure: lambda node: self.memory(node, node.delay_time),
+            TrendStructure: self.trend,
+            ForecastStructure: self.forecast,
+            SampleIfTrueStructure: self.sample,
+        }
+
+    def run(self) -> list[UnitFinding]:
+        variable = self.model.variables[self.element]
+        ast = self.model.equations[self.element].ast
+        # A constant and a table are what their units say.
+        if isinstance(ast, (int, float, LookupsStructure)):
+            return []
+        own = parse_unit(variable.unit)
+        if isinstance(ast, IntegStructure):
+            self.expect(_times(self.unit(ast.flow), self.time), own,
+                        "the rate times the unit of time")
+            self.expect(self.unit(ast.initial), own, "the initial value")
+        else:
+            self.expect(self.unit(ast), own, "the equation")
+        return self.findings
+
+    def unit(self, node: Any) -> Unit | None:
+        if isinstance(node, (int, float)):
+            return {} if node else None
+        rule = self.rules.get(type(node))
+        return None if rule is None else rule(node)
+
+    def expect(self, found: Unit | None, expected: Unit | None, place: str) -> None:
+        if found is not None and expected is not None and found != expected:
+            self.findings.append(UnitFinding(self.element, place, format_unit(expected),
+                                             format_unit(found)))
+
+    def common(self, nodes: list[Any], place: str) -> Unit | None:
+        """Return the unit of the first part that has one; all others must share it."""
+        units = [self.unit(node) for node in nodes]
+        known = next((unit for unit in units if unit is not None), None)
+        for node, unit in zip(nodes, units, strict=True):
+            self.expect(unit, known, f"'{_text(node)}' in {place}")
+        return known
+
+    def named(self, reference: str) -> Unit | None:
+        name = plain_name(reference.strip('"'))
+        written = self.model.index.get("time step" if name == "time" else name)
+        return None if written is None else parse_unit(self.model.variables[written].unit)
+
+    def arithmetic(self, node: ArithmeticStructure) -> Unit | None:
+        operators, arguments = list(node.operators), list(node.arguments)
+        if len(operators) == len(arguments) == 1:
+            return self.unit(arguments[0])
+        if "^" in operators:
+            return self.power(arguments)
+        if operators[0] in {"+", "-"}:
+            return self.common(arguments, "a sum")
+        result: Unit | None = {}
+        for operator, argument in zip(["*", *operators], arguments, strict=True):
+            result = _times(result, self.unit(argument), 1.0 if operator == "*" else -1.0)
+        return result
+
+    def power(self, arguments: list[Any]) -> Unit | None:
+        base, *exponents = arguments
+        for exponent in exponents:
+            self.expect(self.unit(exponent), {}, f"the exponent '{_text(exponent)}'")
+        unit = self.unit(base)
+        if not unit:
+            return unit
+        if len(exponents) == 1 and isinstance(exponents[0], (int, float)):
+            return _times({}, unit, float(exponents[0]))
+        self.expect(unit, {}, f"the base '{_text(base)}' of a power")
+        return None
+
+    def logic(self, node: LogicStructure) -> Unit | None:
+        if _LOGIC.intersection(node.operators):
+            for argument in node.arguments:
+                self.unit(argument)
+        else:
+            self.common(list(node.arguments), "a comparison")
+        return {}
+
+    def inline_table(self, node: InlineLookupsStructure) -> Unit | None:
+        self.expect(self.unit(node.argument), {}, f"'{_text(node.argument)}', {TABLE_INPUT},")
+        return None
+
+    def memory(self, node: Any, time: Any) -> Unit | None:
+        """Return the unit of a smooth or delay: that of its input."""
+        self.expect(self.unit(time), self.time, f"the time '{_text(time)}' of a smooth or delay")
+        if node.initial is node.input:
+            return self.unit(node.input)
+        return self.common([node.input, node.initial], "a smooth or delay")
+
+    def trend(self, node: TrendStructure) -> Unit | None:
+        self.unit(node.input)
+        self.expect(self.unit(node.average_time), self.time, "the time of TREND")
+        return _times({}, self.time, -1.0)
+
+    def forecast(self, node: ForecastStructure) -> Unit | None:
+        for time in (node.average_time, node.horizon):
+            self.expect(self.unit(time), self.time, "a time of FORECAST")
+        return self.unit(node.input)
+
+    def sample(self, node: SampleIfTrueStructure) -> Unit | None:
+        self.unit(node.condition)
+        return self.common([node.input, node.initial], "SAMPLE IF TRUE")
+
+    def call(self, node: CallStructure) -> Unit | None:
+        function = node.function.reference
+        arguments = list(node.arguments)
+        if plain_name(function) in self.model.index:
+            self.expect(self.unit(arguments[0]), {}, f"'{_text(arguments[0])}', {TABLE_INPUT},")
+            return self.named(function)
+        title = function.replace("_", " ").upper()
+        if function in {"min", "max", "modulo", "quantum", "active_initial"}:
+            return self.common(arguments, title)
+        if function == "if_then_else":
+            self.unit(arguments[0])
+            return self.common(arguments[1:], title)
+        if function in {"xidz", "zidz"}:
+            ratio = _times(self.unit(arguments[0]), self.unit(arguments[1]), -1.0)
+            for otherwise in arguments[2:]:
+                self.expect(self.unit(otherwise), ratio, f"'{_text(otherwise)}' in {title}")
+            return ratio
+        if function in {"step", "ramp", "pulse", "pulse_train"}:
+            return self.of_time(function, arguments)
+        if function in {"abs", "integer"}:
+            return self.unit(arguments[0])
+        if function == "sqrt":
+            return _times({}, self.unit(arguments[0]), 0.5)
+        if function == "power":
+            return self.power(arguments)
+        for argument in arguments:
+            self.expect(self.unit(argument), {}, f"'{_text(argument)}' in {title}")
+        return {}
+
+    def of_time(self, function: str, arguments: list[Any]) -> Unit | None:
+        height: Unit | None = {}
+        if function in {"step", "ramp"}:
+            height, arguments = self.unit(arguments[0]), arguments[1:]
+        for argument in arguments:
+            self.expect(self.unit(argument), self.time,
+                        f"the time '{_text(argument)}' in {function.replace('_', ' ').upper()}")
+        return _times(height, self.time) if function == "ramp" else height
+
+
+def _text(node: Any) -> str:
+    """Return a part of an equation as a modeller would write it."""
+    if isinstance(node, ReferenceStructure):
+        return node.reference.strip('"').replace("_", " ")
+    if isinstance(node, CallStructure):
+        inner = ", ".join(_text(argument) for argument in node.arguments)
+        return f"{_text(node.function)}({inner})"
+    if isinstance(node, (ArithmeticStructure, LogicStructure)):
+        parts = [_text(part) for part in node.arguments]
+        if len(node.operators) == len(parts):
+            return f"{'-' if node.operators[0] == 'negative' else node.operators[0]}{parts[0]}"
+        inner = parts[0] + "".join(f"{operator}{part}" for operator, part in
+                                   zip(node.operators, parts[1:], strict=True))
+        return f"({inner})"
+    if isinstance(node, (int, float)):
+        return f"{node:g}"
+    return type(node).__name__.removesuffix("Structure").upper()
