@@ -1,0 +1,1 @@
+"""One file per question a modeller asks: uses sd/ and region/, and writes output folders."""
