@@ -33,8 +33,9 @@ def _disagreement(model: Model) -> dict[str, float]:
     columns = {plain_name(column): other[column].to_numpy() for column in other.columns}
     run = simulate(model, save_every=_saved_every(other.index.to_numpy()))
     stocks = [name for name, variable in model.variables.items() if variable.kind == "stock"]
+    tiny = np.finfo(float).tiny  # a stock that stays at zero
     return {name: float(np.max(np.abs(run[name].to_numpy() - columns[plain_name(name)]))
-                        / np.max(np.abs(columns[plain_name(name)]))) for name in stocks}
+                        / max(np.max(np.abs(columns[plain_name(name)])), tiny)) for name in stocks}
 
 
 def _saved_every(times: np.ndarray) -> float:
