@@ -5,13 +5,14 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING
 
+import llvmlite.binding as llvm
 import numpy as np
 import pandas as pd
 import pytest
 
 from kuzbass.errors import InputError, ModelError
 from kuzbass.sd.engine import simulate
-from kuzbass.sd.kernel import Kernel, NonFinite, UnsupportedError, compile_model
+from kuzbass.sd.kernel import Kernel, NonFinite, UnsupportedError, compile_model, machine
 from kuzbass.sd.mdl import Model
 
 if TYPE_CHECKING:
@@ -105,6 +106,24 @@ def test_what_varies_and_what_is_returned_change_no_bit(kernel: Kernel, tiny: Ti
     np.testing.assert_array_equal(_all(moving.run(values)), _all(whole))
 
 
+def test_the_instruction_set_changes_no_bit(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    features = llvm.get_host_cpu_features()
+    if not (features.get("avx2") and features.get("fma")):
+        pytest.skip("this processor has no AVX2")
+    model = tiny("functions")
+    values = {"half": np.linspace(0.1, 2.0, 13)}
+    own = compile_model(model, vary=["half"], save_every=None).run(values)
+    narrow = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu="haswell", opt=2, reloc="pic", codemodel="small", jit=True)
+    monkeypatch.setattr(machine, "_target", lambda: narrow)
+    monkeypatch.setattr(machine, "features", lambda: "haswell")
+    monkeypatch.setenv("KUZBASS_CACHE", str(tmp_path))  # the cache holds code for this machine
+    other = compile_model(model, vary=["half"], save_every=None).run(values)
+    np.testing.assert_array_equal(_all(other), _all(own))
+
+
 def test_a_stream_is_the_run_in_parts(kernel: Kernel) -> None:
     values = {"tax rate": RNG.uniform(0.0, 1.0, 50), "initial capacity": 30.0}
     parts = list(kernel.stream(values, chunk=16))
@@ -133,6 +152,8 @@ def test_bad_members_are_reported_and_the_others_are_not_touched(edited: Edit) -
     result = kernel.run({"tax rate": np.array([0.9, 1.0, 0.3, 1.0])})
     # The price of members 1 and 3 goes bad at the very end, where no state hears of it any more.
     assert result.nonfinite == (NonFinite(0, "net price", 9.0), NonFinite(2, "net price", 3.0))
+    untraced = kernel.run({"tax rate": np.array([0.9, 1.0, 0.3, 1.0])}, trace=False)
+    assert untraced.nonfinite == (NonFinite(0, None, None), NonFinite(2, None, None))
     good = kernel.run({"tax rate": 1.0})
     assert good.nonfinite == ()
     np.testing.assert_array_equal(_all(result)[:, :, [1, 3]],

@@ -45,7 +45,7 @@ class NonFinite:
         Index of the run.
     variable : str or None
         The first variable, causes first, that was not finite; ``None`` where it was not looked
-        for, which is done for the first 64 members of a call.
+        for: beyond the first 64 members of a call, or with ``trace=False``.
     time : float or None
         Its time.
     """
@@ -133,7 +133,7 @@ class Kernel:
 
     def run(
         self, values: Mapping[str, Any] | None = None, *, n: int | None = None,
-        threads: int | None = None,
+        threads: int | None = None, trace: bool = True,
     ) -> KernelResult:
         """Simulate `n` runs at once.
 
@@ -149,6 +149,9 @@ class Kernel:
             Number of runs; from `values` if left out.
         threads : int, optional
             All processors of the process if left out.  Changes no bit of the result.
+        trace : bool, optional
+            Run members that are not finite again, by NumPy, to find where they went bad: seconds
+            for a large model.  ``False`` only names the members, for an optimiser.
 
         Returns
         -------
@@ -161,11 +164,11 @@ class Kernel:
             An unknown name or an impossible value.
         """
         checked = self._read(values, n)
-        return self._run(checked, threads, 0)
+        return self._run(checked, threads, 0, trace=trace)
 
     def stream(
         self, values: Mapping[str, Any] | None = None, *, n: int | None = None,
-        threads: int | None = None, chunk: int = _CHUNK,
+        threads: int | None = None, trace: bool = True, chunk: int = _CHUNK,
     ) -> Iterator[KernelResult]:
         """Simulate as `run` does and yield the results of `chunk` runs at a time."""
         checked = self._read(values, n)
@@ -174,7 +177,7 @@ class Kernel:
                              allowed="1 or more")
         for first in range(0, checked.n, chunk):
             part = checked.part(slice(first, first + chunk))
-            yield self._run(part, threads, first)
+            yield self._run(part, threads, first, trace=trace)
 
     def program(self, moving: frozenset[str]) -> tuple[Plan, Compiled | Batch]:
         """Return the plan and its program for `moving` constants on time paths."""
@@ -209,7 +212,9 @@ class Kernel:
         return np.cumsum(np.concatenate([[spec.initial_time],
                                          np.full(spec.steps, spec.time_step)]))
 
-    def _run(self, values: Values, threads: int | None, first: int) -> KernelResult:
+    def _run(
+        self, values: Values, threads: int | None, first: int, *, trace: bool
+    ) -> KernelResult:
         plan, program = self.program(values.moving())
         inputs = arrange(self._ir, plan, values, row_times(plan))
         if isinstance(program, Batch):
@@ -219,7 +224,7 @@ class Kernel:
             result, bad = program.run(inputs.scalars, inputs.paths, inputs.tables, values.n,
                                       _threads(threads))
         members = np.flatnonzero(bad)
-        found = self._trace(values, members[:_TRACED]) if len(members) else []
+        found = self._trace(values, members[:_TRACED]) if trace and len(members) else []
         nonfinite = [NonFinite(first + int(member), *where) for member, where in
                      zip(members, found + [(None, None)] * (len(members) - len(found)),
                          strict=True)]

@@ -9,6 +9,7 @@ one unit in the last place for exp and ln and below a few for powers, sine and c
 from __future__ import annotations
 
 import math
+import re
 import struct
 from itertools import count
 from typing import TYPE_CHECKING
@@ -321,7 +322,8 @@ done:
 }}
 """
 
-TOGETHER = 3  # this many independent calls at once hide each other's waiting
+TOGETHER = 4  # this many independent calls at once hide each other's waiting
+_CALLED = re.compile(r"call .* @([\w.]+)\(")
 _BODIES = {"exp": _exp, "ln": _ln, "pow": _pow}
 _DECLARED = {
     "llvm.fma.v8f64": f"{V}, {V}, {V}", "llvm.fabs.v8f64": V, "llvm.floor.v8f64": V,
@@ -330,19 +332,21 @@ _DECLARED = {
 }
 
 
-def prelude(used: set[str]) -> str:
-    """Return the definitions of those of `GROUPED`, sin, cos and table that are in `used`."""
+def prelude(text: str) -> str:
+    """Return the definitions of the functions that an LLVM text calls."""
+    called = set(_CALLED.findall(text))
     parts = [f"declare {V} @{name}({types})" for name, types in _DECLARED.items()]
     for name in GROUPED:
-        if name in used:
+        widths = [width for width in range(1, TOGETHER + 1) if f"{name}.{width}" in called]
+        parts.extend(_grouped(name, width) for width in widths)
+        if widths:
             parts.append(_any(name))
-            parts.extend(_grouped(name, width) for width in range(1, TOGETHER + 1))
     for name in ("sin", "cos"):
-        if name in used:
+        if name in called:
             body = _Body()
             value = _circular(body, cosine=name == "cos")
             parts.append(_define(V, name, f"{V} %x", [*body.lines, f"  ret {V} {value}"]))
-    if "table" in used:
+    if "table" in called:
         parts.append(_TABLE)
     return "\n".join(parts)
 

@@ -31,10 +31,9 @@ _INTRINSICS = {"abs": "llvm.fabs.v8f64", "sqrt": "llvm.sqrt.v8f64", "trunc": "ll
 def print_plan(plan: Plan) -> str:
     """Return the LLVM text of a plan."""
     layout = Layout.of(plan)
-    used = {plan.graph[node][0] for part in (plan.once, plan.core, plan.extra) for node in part}
-    return "\n".join([prelude(used), _Start(plan, layout).text(),
-                      _Step(plan, layout, saves=False).text(),
+    text = "\n".join([_Start(plan, layout).text(), _Step(plan, layout, saves=False).text(),
                       _Step(plan, layout, saves=True).text(), print_loops(plan, layout)])
+    return f"{prelude(text)}\n{text}"
 
 
 class _Function:

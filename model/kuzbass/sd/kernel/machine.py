@@ -29,7 +29,7 @@ def _target() -> llvm.TargetMachine:
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(),
-        opt=2, reloc="pic", jit=True)
+        opt=2, reloc="pic", codemodel="small", jit=True)
 
 
 def compile_text(text: str) -> bytes:
