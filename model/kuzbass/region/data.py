@@ -118,6 +118,22 @@ TABLES: dict[str, Table] = {
         ("loop",), ("loop", "polarity", "path", "cut_constant", "cut_value", "what"),
         {"polarity": ("R", "B", "U")},
     ),
+    "bars.csv": Table(
+        ("series", "statistic", "year", "bar", "judged", "note"), ("year", "bar"),
+        ("series", "statistic", "year"), ("series", "statistic", "bar", "judged"),
+        {"statistic": ("mape", "rmse", "r", "skill", "change"),
+         "judged": ("required", "reported")},
+    ),
+    "limits.csv": Table(
+        ("variable", "input", "at", "low", "high", "why"), ("at", "low", "high"),
+        ("variable", "input", "at"), ("variable", "input", "why"),
+    ),
+    "extremes.csv": Table(
+        ("condition", "kind", "input", "operation", "value", "from_year", "what"),
+        ("value", "from_year"), ("condition", "input"),
+        ("condition", "kind", "input", "operation", "value", "what"),
+        {"kind": ("critical", "extreme", "family"), "operation": ("set", "scale")},
+    ),
     "labels.csv": Table(
         ("variable", "label_en", "label_ru"), (), ("variable",),
         ("variable", "label_en", "label_ru"),

@@ -262,48 +262,50 @@ class _Checker:
         return self.common([node.input, node.initial], "SAMPLE IF TRUE")
 
     def call(self, node: CallStructure) -> Unit | None:
-        function = node.function.reference
-        arguments = list(node.arguments)
+        function, arguments = node.function.reference, list(node.arguments)
+        title = function.replace("_", " ").upper()
         if plain_name(function) in self.model.index:
             self.expect(self.unit(arguments[0]), {}, f"'{_text(arguments[0])}', {TABLE_INPUT},")
             return self.named(function)
-        title = function.replace("_", " ").upper()
-        if function in {"min", "max", "modulo", "quantum", "active_initial"}:
-            return self.common(arguments, title)
-        if function == "if_then_else":
-            self.unit(arguments[0])
-            return self.common(arguments[1:], title)
-        if function in {"xidz", "zidz"}:
-            ratio = _times(self.unit(arguments[0]), self.unit(arguments[1]), -1.0)
-            for otherwise in arguments[2:]:
-                self.expect(self.unit(otherwise), ratio, f"'{_text(otherwise)}' in {title}")
-            return ratio
-        if function in {"step", "ramp", "pulse", "pulse_train"}:
-            return self.of_time(function, arguments)
-        if function in {"abs", "integer"}:
-            return self.unit(arguments[0])
-        if function == "sqrt":
-            return _times({}, self.unit(arguments[0]), 0.5)
-        if function == "power":
-            return self.power(arguments)
+        rules: dict[str, Callable[[list[Any], str], Unit | None]] = {
+            **dict.fromkeys(("min", "max", "modulo", "quantum", "active_initial"), self.common),
+            **dict.fromkeys(("abs", "integer"), lambda given, _: self.unit(given[0])),
+            **dict.fromkeys(("step", "ramp", "pulse", "pulse_train"), self.of_time),
+            **dict.fromkeys(("xidz", "zidz"), self.ratio),
+            "if_then_else": self.choice,
+            "power": lambda given, _: self.power(given),
+            "sqrt": lambda given, _: _times({}, self.unit(given[0]), 0.5),
+        }
+        return rules.get(function, self.pure)(arguments, title)
+
+    def choice(self, arguments: list[Any], title: str) -> Unit | None:
+        self.unit(arguments[0])
+        return self.common(arguments[1:], title)
+
+    def ratio(self, arguments: list[Any], title: str) -> Unit | None:
+        ratio = _times(self.unit(arguments[0]), self.unit(arguments[1]), -1.0)
+        for otherwise in arguments[2:]:
+            self.expect(self.unit(otherwise), ratio, f"'{_text(otherwise)}' in {title}")
+        return ratio
+
+    def pure(self, arguments: list[Any], title: str) -> Unit | None:
         for argument in arguments:
             self.expect(self.unit(argument), {}, f"'{_text(argument)}' in {title}")
         return {}
 
-    def of_time(self, function: str, arguments: list[Any]) -> Unit | None:
+    def of_time(self, arguments: list[Any], title: str) -> Unit | None:
         height: Unit | None = {}
-        if function in {"step", "ramp"}:
+        if title in {"STEP", "RAMP"}:
             height, arguments = self.unit(arguments[0]), arguments[1:]
         for argument in arguments:
-            self.expect(self.unit(argument), self.time,
-                        f"the time '{_text(argument)}' in {function.replace('_', ' ').upper()}")
-        return _times(height, self.time) if function == "ramp" else height
+            self.expect(self.unit(argument), self.time, f"the time '{_text(argument)}' in {title}")
+        return _times(height, self.time) if title == "RAMP" else height
 
 
 def _text(node: Any) -> str:
     """Return a part of an equation as a modeller would write it."""
     if isinstance(node, ReferenceStructure):
-        return node.reference.strip('"').replace("_", " ")
+        return str(node.reference).strip('"').replace("_", " ")
     if isinstance(node, CallStructure):
         inner = ", ".join(_text(argument) for argument in node.arguments)
         return f"{_text(node.function)}({inner})"
