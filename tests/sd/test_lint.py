@@ -44,6 +44,8 @@ _BREACHES = [
     ("power", "1.0 - tax rate", "1.0 - (-2.0) ^ tax rate * 0.0", "net price", "negative base -2"),
     ("power", "1.0 - tax rate", "1.0 - tax rate ^ 2.0 ^ 2.0", "net price", "power of a power"),
     ("time-step", "TIME STEP=\n\t0.25", "TIME STEP=\n\t0.1", "TIME STEP", "0.1 is not a power"),
+    ("unit", "closing=\n\tcapacity / life of capacity", "closing=\n\tcapacity", "closing",
+     r"the unit mt/year, expected mt/\(year\*year\)"),
     ("lookup-input", "perceived price / reference price", "perceived price", "building",
      "'perceived price', the input of a table, has the unit usd/t, expected Dmnl"),
     ("lookup-input", "Time/one year", "Time", "world price", "unit year, expected Dmnl"),

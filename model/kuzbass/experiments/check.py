@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kuzbass.errors import InputError, KuzbassError
 from kuzbass.experiments.run import check_scenario
+from kuzbass.experiments.statements import load_checks
 from kuzbass.region.data import check_data_file
 from kuzbass.region.resilience import load_indicators
 from kuzbass.region.scenario import load_scenario
@@ -62,6 +63,8 @@ def _files(path: Path) -> list[Path]:
 
 
 def _scenario(path: Path) -> str:
+    if path.parent.name == "checks":
+        return f"{len(load_checks([path]))} statements on behaviour"
     scenario = load_scenario(path)
     check_scenario(load_model(), scenario)
     return f"scenario, {scenario.own.title.en}"

@@ -46,7 +46,7 @@ class OutputFolder:
 
 @contextmanager
 def output_folder(
-    path: str | Path, *, keep: bool = False, command: str = ""
+    path: str | Path, *, keep: bool = False, command: str = "", resumable: bool = False
 ) -> Iterator[OutputFolder]:
     """Write an output folder as a whole or not at all.
 
@@ -61,6 +61,9 @@ def output_folder(
         Whether to keep an existing folder and write beside it, as ``NAME-2``, ``NAME-3``, ...
     command : str
         The command line, for the manifest.
+    resumable : bool
+        Whether the temporary folder, ``.NAME.unfinished``, stays after a failure, and is taken up
+        by the next call.
 
     Yields
     ------
@@ -77,10 +80,11 @@ def output_folder(
     if not keep:
         _check_replaceable(target)
     made = _make_parents(target)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    ending = "unfinished" if resumable else f"{secrets.token_hex(4)}.part"
+    temporary = target.with_name(f".{target.name}.{ending}")
     folder = OutputFolder(temporary, target)
     try:
-        temporary.mkdir()
+        temporary.mkdir(exist_ok=resumable)
         yield folder
         _write_manifest(folder, command)
         folder.target = _put_beside(folder) if keep else _put_in_place(folder)
@@ -91,7 +95,9 @@ def output_folder(
         raise _cannot_write(target, error) from error
     finally:
         # After success there is nothing left to remove.
-        shutil.rmtree(temporary, ignore_errors=True)
+        if not resumable:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _remove_if_empty(temporary)
         for parent in made:
             _remove_if_empty(parent)
 

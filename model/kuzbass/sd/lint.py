@@ -159,6 +159,12 @@ def _time_step(model: Model) -> Iterator[tuple[str, str]]:
         yield model.name("TIME STEP"), f"{step:g} is not a power of one half: times would drift"
 
 
+def _unit(model: Model) -> Iterator[tuple[str, str]]:
+    for finding in check_units(model):
+        if TABLE_INPUT not in finding.place:
+            yield finding.element, finding.message
+
+
 def _lookup_input(model: Model) -> Iterator[tuple[str, str]]:
     for finding in check_units(model):
         if TABLE_INPUT in finding.place:
@@ -223,6 +229,7 @@ RULES: dict[str, tuple[Literal["error", "warning"], Rule]] = {
     "float-literal": ("error", _float_literal),
     "power": ("error", _power),
     "time-step": ("error", _time_step),
+    "unit": ("error", _unit),
     "lookup-input": ("error", _lookup_input),
     "stock": ("error", _stock),
     "default-initial": ("warning", _default_initial),

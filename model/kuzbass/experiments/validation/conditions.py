@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from kuzbass.experiments.checks import evaluate, load_checks
+from kuzbass.experiments.statements import evaluate, load_checks
 from kuzbass.experiments.validation.context import BASELINE, RESIDUALS, SCENARIOS, Context
 from kuzbass.experiments.validation.registry import Outcome, canon, verdict_of
 from kuzbass.region.annual import annual_values

@@ -11,10 +11,10 @@ import pandas as pd
 import xarray as xr
 
 from kuzbass.errors import InputError
-from kuzbass.experiments.checks import Change, Given, Run
 from kuzbass.experiments.interface import model_interface
 from kuzbass.experiments.run import END_YEAR
 from kuzbass.experiments.score import annual_statistics, index_family
+from kuzbass.experiments.statements import Change, Given, Run
 from kuzbass.region.data import fit_table, read_table
 from kuzbass.region.resilience import resilience, run_indicators
 from kuzbass.region.resolve import resolve

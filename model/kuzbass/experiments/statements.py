@@ -2,7 +2,7 @@
 
 A file of ``scenarios/checks/`` holds statements; each names a run (a scenario, perhaps with
 changes), a variable, a predicate and a window.  The models below are the only definition of the
-format; the JSON schema for editors is made from them (``python -m kuzbass.experiments.checks``).
+format; ``python -m kuzbass.experiments.statements`` makes the JSON schema for editors from them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from kuzbass.errors import InputError
-from kuzbass.experiments.checks import Check, Given, Run, evaluate, json_schema, load_checks
+from kuzbass.experiments.statements import Check, Given, Run, evaluate, json_schema, load_checks
 from kuzbass.paths import scenario_dir
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def test_a_change_sets_or_multiplies() -> None:
 
 def test_schema_is_that_of_the_models() -> None:
     written = (scenario_dir() / "checks.schema.json").read_text(encoding="utf-8")
-    assert written == json_schema(), "run python -m kuzbass.experiments.checks"
+    assert written == json_schema(), "run python -m kuzbass.experiments.statements"
 
 
 def test_shipped_statements() -> None:
