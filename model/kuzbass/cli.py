@@ -36,7 +36,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code: 0, or 2 after bad input."""
     given = list(sys.argv[1:] if args is None else args)
     try:
-        app(args=given, prog_name="kuzbass", obj=shlex.join(["kuzbass", *given]))
+        app(args=_one_by_one(given), prog_name="kuzbass", obj=shlex.join(["kuzbass", *given]))
     except KuzbassError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
@@ -91,6 +91,80 @@ def run(
     print_summary(results, folder.target)
 
 
+@app.command()
+def ensemble(
+    context: typer.Context,
+    plan: Annotated[str, typer.Argument(
+        metavar="PLAN", help="A plan file, or the name of a shipped one.")] = "ensemble",
+    scenario: Annotated[list[str] | None, typer.Option(
+        "--scenario", metavar="NAME", help="Instead of those of the plan; may be given several "
+        "times.", show_default=False)] = None,
+    runs: Annotated[int | None, typer.Option(
+        metavar="N", help="Runs of each scenario.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", show_default=False)] = None,
+    threads: Annotated[int | None, typer.Option(
+        metavar="N", help="Threads, or workers of a local cluster; all processors if left out.",
+        show_default=False)] = None,
+    scheduler: Annotated[str | None, typer.Option(
+        metavar="ADDRESS", help="tcp://host:port of a Dask scheduler, or local to start one.",
+        show_default=False)] = None,
+    trajectories: Annotated[str | None, typer.Option(
+        metavar="f32|f64", help="Keep all trajectories, in Zarr.", show_default=False)] = None,
+    chunk: Annotated[int, typer.Option(
+        metavar="N", help="Runs that an interruption may cost; changes no number.")] = 4096,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "ensemble",
+) -> None:
+    """Run scenarios over uncertain parameters and drivers; goes on where it was interrupted."""
+    from kuzbass.experiments.ensemble import prepare, run_plan
+    from kuzbass.experiments.ensemble_plan import change_plan, load_plan
+    from kuzbass.experiments.output import output_folder
+    from kuzbass.report.bands import write_bands
+
+    given, file = load_plan(plan)
+    given = change_plan(given, file, {"scenarios": scenario, "runs": runs, "seed": seed})
+    study = prepare(given, file)
+    command = context.obj or "kuzbass ensemble"
+    with output_folder(out, command=command, resumable=True) as folder, _progress() as progress:
+        results = run_plan(study, folder.path, threads=threads, scheduler=scheduler, chunk=chunk,
+                           trajectories=trajectories, progress=progress)
+        progress("drawing", 0, 0)
+        folder.manifest.update(results.manifest)
+        write_bands(results, folder.path)
+    typer.echo(f"{study.members.runs} runs of each of {len(results.titles)} scenarios, quantiles "
+               f"{results.manifest['quantiles']}.")
+    if len(results.nonfinite):
+        typer.echo(f"{len(results.nonfinite)} runs did not stay finite and are left out: see "
+                   "nonfinite.csv.", err=True)
+    typer.echo(f"Written to {folder.target}")
+
+
+@app.command("run-model")
+def run_model_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE.mdl", help="Any model in the subset.")],
+    params: Annotated[list[str] | None, typer.Option(
+        "--params", metavar="NAME=VALUE ... | RUNS.csv", help="Constants and drivers, or a table "
+        "with a line for each run.", show_default=False)] = None,
+    outputs: Annotated[list[str] | None, typer.Option(
+        "--outputs", metavar="NAME ...", help="Variables to write; all if left out.",
+        show_default=False)] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "model",
+) -> None:
+    """Run any Vensim model once, or once for every line of a table, and write CSV."""
+    from kuzbass.experiments.output import output_folder
+    from kuzbass.experiments.run_model import run_model
+
+    with output_folder(out, command=context.obj or "kuzbass run-model") as folder:
+        runs = run_model(file, folder.path, params=params or (), outputs=outputs or (),
+                         threads=threads)
+        folder.manifest.update(runs.manifest)
+    for run_, variable, time in runs.nonfinite:
+        typer.echo(f"run {run_} is left out: '{variable}' is not finite at {time:g}", err=True)
+    typer.echo(f"{runs.runs} run{'s' if runs.runs > 1 else ''} of {len(runs.variables)} "
+               f"variables. Written to {folder.target}")
+
+
 @app.command("list")
 def list_(
     variables: Annotated[bool, typer.Option(
@@ -121,6 +195,58 @@ def check(
             typer.echo(f"error: {error}", err=True)
     if bad:
         raise typer.Exit(KuzbassError.exit_code)
+
+
+@app.command()
+def validate(
+    context: typer.Context,
+    only: Annotated[list[str] | None, typer.Option(
+        "--only", metavar="ID", help="One test; may be given several times.",
+        show_default=False)] = None,
+    model: Annotated[Path | None, typer.Option(
+        metavar="FILE.mdl", help="Another model file.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "validate",
+    keep: Annotated[bool, typer.Option(
+        "--keep", help="Keep an existing output folder and write beside it.")] = False,
+) -> None:
+    """Put the model to the canon of tests; ends with code 1 if a required one fails."""
+    from kuzbass.experiments import validate as battery
+
+    with _progress() as progress:
+        report = battery.validate(out, keep=keep, progress=progress, only=only or (), model=model,
+                                  command=context.obj or "kuzbass validate")
+    battery.print_report(report)
+    raise typer.Exit(0 if report.passed else 1)
+
+
+@app.command()
+def book(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "book",
+    keep: Annotated[bool, typer.Option(
+        "--keep", help="Keep an existing output folder and write beside it.")] = False,
+) -> None:
+    """Write the model book: every equation, diagram, source and plot, cross-linked."""
+    from kuzbass.experiments import book as writer
+
+    with _progress() as progress:
+        folder = writer.book(out, keep, progress=progress, command=context.obj or "kuzbass book")
+    typer.echo(f"Written to {folder}")
+
+
+def _one_by_one(args: list[str]) -> list[str]:
+    """Repeat the option before every value, for options that take all up to the next option."""
+    if "run-model" not in args:
+        return args
+    result: list[str] = []
+    option = ""
+    for arg in args:
+        if arg.startswith("--"):
+            option = arg if arg in ("--params", "--outputs") else ""
+            result += [] if option else [arg]
+        else:
+            result += [option, arg] if option else [arg]
+    return result
 
 
 def _fraction(text: str) -> float:

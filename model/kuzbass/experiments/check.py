@@ -9,6 +9,7 @@ from kuzbass.errors import InputError, KuzbassError
 from kuzbass.experiments.run import check_scenario
 from kuzbass.experiments.statements import load_checks
 from kuzbass.region.data import check_data_file
+from kuzbass.region.draws import DRAWS, read_draws
 from kuzbass.region.resilience import load_indicators
 from kuzbass.region.scenario import load_scenario
 from kuzbass.sd.lint import lint
@@ -73,6 +74,8 @@ def _scenario(path: Path) -> str:
 def _table(path: Path) -> str:
     if _has_megafactors(path):
         return f"list of {len(load_indicators(path).codes)} indicators"
+    if path.name == DRAWS:
+        return f"{len(read_draws(path))} draws of parameters"
     return f"table {check_data_file(path)}"
 
 

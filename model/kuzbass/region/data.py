@@ -124,6 +124,13 @@ TABLES: dict[str, Table] = {
         {"statistic": ("mape", "rmse", "r", "skill", "change"),
          "judged": ("required", "reported")},
     ),
+    "parameters.csv": Table(
+        ("parameter", "unit", "value", "low", "high", "interval", "fit_training", "lower",
+         "upper", "prior_mean", "prior_sd", "status", "source", "note"),
+        ("value", "low", "high", "fit_training", "lower", "upper", "prior_mean", "prior_sd"),
+        ("parameter",), ("parameter", "unit", "value", "lower", "upper", "status", "source"),
+        {"status": ("fitted", "at bound", "fixed")},
+    ),
     "limits.csv": Table(
         ("variable", "input", "at", "low", "high", "why"), ("at", "low", "high"),
         ("variable", "input", "at"), ("variable", "input", "why"),

@@ -36,6 +36,7 @@ __all__ = [
     "Shock",
     "json_schema",
     "load_scenario",
+    "load_yaml",
     "scenario_names",
 ]
 
@@ -314,7 +315,7 @@ def _parent(name: str, child: Path) -> Path:
 
 
 def _read(path: Path) -> ScenarioFile:
-    data = _load_yaml(path)
+    data = load_yaml(path)
     try:
         parsed = ScenarioFile.model_validate(data)
     except ValidationError as error:
@@ -367,7 +368,14 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("(true|false)$"), list("tf"))
 
 
-def _load_yaml(path: Path) -> Any:
+def load_yaml(path: Path, what: str = "scenario", keys: str = "name, title, drivers") -> Any:
+    """Read a YAML file of keys and values; `what` and `keys` name what should stand there.
+
+    Raises
+    ------
+    InputError
+        A missing, empty, non-UTF-8 or broken file, a key that stands twice, or no keys at all.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -378,7 +386,7 @@ def _load_yaml(path: Path) -> Any:
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", file=path) from None
     if not text.strip():
-        raise InputError("the file is empty", file=path, allowed="a scenario")
+        raise InputError("the file is empty", file=path, allowed=f"a {what}")
     try:
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -388,10 +396,10 @@ def _load_yaml(path: Path) -> Any:
     except yaml.YAMLError as error:
         raise InputError(f"broken YAML: {error}", file=path) from None
     if data is None:
-        raise InputError("the file is empty", file=path, allowed="a scenario")
+        raise InputError("the file is empty", file=path, allowed=f"a {what}")
     if not isinstance(data, dict):
-        raise InputError("not a scenario", file=path, value=str(data)[:60],
-                         allowed="keys such as name, title, drivers")
+        raise InputError(f"not a {what}", file=path, value=str(data)[:60],
+                         allowed=f"keys such as {keys}")
     return data
 
 
