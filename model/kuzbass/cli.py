@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 _OUT = Path("kuzbass-out")
+_Keep = Annotated[bool, typer.Option(
+    "--keep", help="Keep an existing output folder and write beside it.")]
 
 app = typer.Typer(
     name="kuzbass", add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -69,8 +71,7 @@ def run(
         metavar="YEARS", help="Time step such as 1/32 or 0.125; the model's if left out.",
         show_default=False)] = None,
     until: Annotated[int, typer.Option(metavar="YEAR", help="Last year, 2000 to 2050.")] = 2035,
-    keep: Annotated[bool, typer.Option(
-        "--keep", help="Keep an existing output folder and write beside it.")] = False,
+    keep: _Keep = False,
 ) -> None:
     """Simulate scenarios (all shipped ones if none is named), score and compare them."""
     from kuzbass.experiments.output import output_folder
@@ -206,8 +207,7 @@ def validate(
     model: Annotated[Path | None, typer.Option(
         metavar="FILE.mdl", help="Another model file.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "validate",
-    keep: Annotated[bool, typer.Option(
-        "--keep", help="Keep an existing output folder and write beside it.")] = False,
+    keep: _Keep = False,
 ) -> None:
     """Put the model to the canon of tests; ends with code 1 if a required one fails."""
     from kuzbass.experiments import validate as battery
@@ -223,8 +223,7 @@ def validate(
 def book(
     context: typer.Context,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "book",
-    keep: Annotated[bool, typer.Option(
-        "--keep", help="Keep an existing output folder and write beside it.")] = False,
+    keep: _Keep = False,
 ) -> None:
     """Write the model book: every equation, diagram, source and plot, cross-linked."""
     from kuzbass.experiments import book as writer
@@ -232,6 +231,101 @@ def book(
     with _progress() as progress:
         folder = writer.book(out, keep, progress=progress, command=context.obj or "kuzbass book")
     typer.echo(f"Written to {folder}")
+
+
+@app.command()
+def shock(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(
+        metavar="[SHOCK]", help="A shock file, or the name of a shipped one.",
+        show_default=False)] = None,
+    on: Annotated[list[str] | None, typer.Option(
+        "--on", metavar="NAME", help="What is shocked; may be given several times.",
+        show_default=False)] = None,
+    by: Annotated[list[str] | None, typer.Option(
+        "--by", metavar="SIZE", help="-20% of the base path, or -5 in its unit.",
+        show_default=False)] = None,
+    start: Annotated[float | None, typer.Option(
+        "--from", metavar="YEAR", show_default=False)] = None,
+    years: Annotated[float | None, typer.Option(
+        "--for", metavar="YEARS", show_default=False)] = None,
+    shape: Annotated[str, typer.Option(
+        metavar="SHAPE", help="pulse, step, ramp or recorded.")] = "pulse",
+    recorded: Annotated[int | None, typer.Option(
+        metavar="YEAR", help="The crisis whose profile is followed.", show_default=False)] = None,
+    scenario: Annotated[str | None, typer.Option(metavar="NAME", show_default=False)] = None,
+    target: Annotated[str, typer.Option(
+        metavar="VARIABLE", help="Whose response is explained.")] = "real GRP index",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "shock",
+    keep: _Keep = False,
+) -> None:
+    """Send a shock through the economy: measures, the chain itself, cuts, figures."""
+    from kuzbass.experiments import shock as study
+    from kuzbass.experiments.stories import shock_lines
+    from kuzbass.region.shocks import shock_names
+    from kuzbass.report.shock_figures import write_shock_figures
+
+    if (name is None) == (on is None):
+        raise InputError("give either a shock file or --on", key="shock", value=name,
+                         allowed=", ".join(shock_names()))
+    if on is not None and start is None:
+        raise InputError("missing", key="--from", allowed="the year in which it begins")
+    given = name or "" if on is None or start is None else study.command_shock(
+        on, by or (), start=start, years=years, shape=shape, recorded=recorded,
+        scenario=scenario or "baseline")
+    with _progress() as progress:
+        result = study.shock(given, scenario=scenario, target=target, out=out, keep=keep,
+                             command=context.obj or "kuzbass shock", draw=write_shock_figures,
+                             progress=progress)
+    _say(shock_lines(result))
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    year: Annotated[int, typer.Argument(help="2009, 2013, 2020, 2021 or 2022.")],
+    at: Annotated[int | None, typer.Option(
+        metavar="YEAR", help="Year of a scenario on which it is laid.", show_default=False)] = None,
+    scenario: Annotated[str, typer.Option(metavar="NAME")] = "baseline",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "replay",
+    keep: _Keep = False,
+) -> None:
+    """Replay a crisis, or lay it on a year of a scenario."""
+    from kuzbass.experiments import replay as study
+    from kuzbass.experiments.stories import replay_lines
+    from kuzbass.report.shock_figures import write_replay_figures
+
+    with _progress() as progress:
+        result = study.replay(year, at=at, scenario=scenario, out=out, keep=keep,
+                              command=context.obj or "kuzbass replay", draw=write_replay_figures,
+                              progress=progress)
+    _say(replay_lines(result))
+
+
+@app.command()
+def loops(
+    context: typer.Context,
+    scenario: Annotated[list[str] | None, typer.Option(
+        "--scenario", metavar="NAME", help="All shipped ones if left out.",
+        show_default=False)] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "loops",
+    keep: _Keep = False,
+) -> None:
+    """Say which feedback loops dominate before, in and after each crisis."""
+    from kuzbass.experiments import loops as study
+    from kuzbass.experiments.stories import loops_lines
+    from kuzbass.report.shock_figures import write_loops_figures
+
+    with _progress() as progress:
+        result = study.loops(scenario or (), out=out, keep=keep,
+                             command=context.obj or "kuzbass loops", draw=write_loops_figures,
+                             progress=progress)
+    _say(loops_lines(result))
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 def _one_by_one(args: list[str]) -> list[str]:
