@@ -199,6 +199,28 @@ def check(
 
 
 @app.command()
+def calibrate(
+    context: typer.Context,
+    plan: Annotated[str, typer.Argument(
+        metavar="PLAN", help="A plan file, or the name of a shipped one.")] = "calibrate",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer starts and shorter walks.")] = False,
+    data: Annotated[Path | None, typer.Option(
+        metavar="FILE.csv", help="Instead of the shipped observed.csv.",
+        show_default=False)] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder.")] = _OUT / "calibrate",
+) -> None:
+    """Fit the model on 2000-2015 and on 2000-2021; goes on where it was interrupted."""
+    from kuzbass.experiments.calibrate import prepare
+    from kuzbass.experiments.calibration_report import print_calibration, run_calibration
+
+    setting = prepare(plan, data=data, quick=quick)
+    with _progress() as progress:
+        calibration, tables, folder = run_calibration(
+            setting, out, progress=progress, command=context.obj or "kuzbass calibrate")
+    print_calibration(calibration, tables, folder)
+
+
+@app.command()
 def validate(
     context: typer.Context,
     only: Annotated[list[str] | None, typer.Option(

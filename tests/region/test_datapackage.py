@@ -11,7 +11,6 @@ import pytest
 
 from kuzbass.paths import data_dir
 from kuzbass.region.data import TABLES
-from kuzbass.region.draws import DRAWS, read_draws
 from kuzbass.region.resilience import INDICATOR_TABLE
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def test_every_table_is_a_resource_of_the_same_columns() -> None:
     assert set(fields) == {path.name for path in data_dir().glob("*.csv")}
     tables = {**TABLES, "indicators.csv": INDICATOR_TABLE}
     columns = {name: table.columns for name, table in tables.items()}
-    assert fields == {**columns, DRAWS: tuple(read_draws().columns)}
+    assert fields == columns
     assert described["title"]
     assert described["licenses"]
     assert described["sources"]

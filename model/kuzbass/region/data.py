@@ -19,6 +19,7 @@ from kuzbass.errors import InputError
 from kuzbass.paths import data_dir
 
 __all__ = [
+    "PARAMETERS",
     "TABLES",
     "Table",
     "chain",
@@ -46,7 +47,7 @@ class Table:
     numeric : tuple of str
         Columns that hold numbers; an empty cell is a missing value.
     key : tuple of str
-        Columns that together must not repeat.
+        Columns that together must not repeat; empty if lines may repeat.
     required : tuple of str
         Columns that may not be empty.
     choices : mapping of str to tuple
@@ -124,13 +125,6 @@ TABLES: dict[str, Table] = {
         {"statistic": ("mape", "rmse", "r", "skill", "change"),
          "judged": ("required", "reported")},
     ),
-    "parameters.csv": Table(
-        ("parameter", "unit", "value", "low", "high", "interval", "fit_training", "lower",
-         "upper", "prior_mean", "prior_sd", "status", "source", "note"),
-        ("value", "low", "high", "fit_training", "lower", "upper", "prior_mean", "prior_sd"),
-        ("parameter",), ("parameter", "unit", "value", "lower", "upper", "status", "source"),
-        {"status": ("fitted", "at bound", "fixed")},
-    ),
     "limits.csv": Table(
         ("variable", "input", "at", "low", "high", "why"), ("at", "low", "high"),
         ("variable", "input", "at"), ("variable", "input", "why"),
@@ -146,6 +140,14 @@ TABLES: dict[str, Table] = {
         ("variable", "label_en", "label_ru"),
     ),
 }
+# What a calibration writes; it joins the package when its values stand in the model.
+PARAMETERS = Table(
+    ("parameter", "unit", "value", "low", "high", "interval", "fit_training", "lower",
+     "upper", "prior_mean", "prior_sd", "status", "source", "note"),
+    ("value", "low", "high", "fit_training", "lower", "upper", "prior_mean", "prior_sd"),
+    ("parameter",), ("parameter", "unit", "value", "lower", "upper", "status", "source"),
+    {"status": ("fitted", "at bound", "fixed")},
+)
 
 
 def read_table(name: str, path: Path | None = None) -> pd.DataFrame:
@@ -190,7 +192,8 @@ def read_csv(path: Path, table: Table) -> pd.DataFrame:
     for column, allowed in table.choices.items():
         _refuse(frame[column], ~frame[column].isin(allowed), path, "not allowed",
                 ", ".join(str(value) for value in allowed))
-    repeated = np.flatnonzero(frame.duplicated(list(table.key)).to_numpy())
+    doubled = frame.duplicated(list(table.key)) if table.key else np.zeros(len(frame), bool)
+    repeated = np.flatnonzero(doubled)
     if len(repeated):
         line = int(repeated[0])
         found = ", ".join(str(frame.at[line, column]) for column in table.key)

@@ -71,7 +71,9 @@ def walk(
         halves = np.split(rng.permutation(count), 2)
         for own, other in (halves, halves[::-1]):
             pairs = np.array([rng.choice(other, 2, replace=False) for _ in range(half)])
-            jump = np.where(rng.random(half) < _WHOLE_JUMP, 1.0, scale)
+            # Shorter jumps find their way on a rough posterior.
+            short = scale * rng.uniform(0.3, 1.0, half)
+            jump = np.where(rng.random(half) < _WHOLE_JUMP, 1.0, short)
             trial = now[own] + jump[:, None] * (now[pairs[:, 0]] - now[pairs[:, 1]])
             trial += rng.normal(0.0, _JITTER, trial.shape)
             inside = ((trial >= 0.0) & (trial <= 1.0)).all(axis=1)
