@@ -249,9 +249,11 @@ def book(
 ) -> None:
     """Write the model book: every equation, diagram, source and plot, cross-linked."""
     from kuzbass.experiments import book as writer
+    from kuzbass.report.book import book_pages
 
     with _progress() as progress:
-        folder = writer.book(out, keep, progress=progress, command=context.obj or "kuzbass book")
+        folder = writer.book(out, book_pages, keep, progress=progress,
+                             command=context.obj or "kuzbass book")
     typer.echo(f"Written to {folder}")
 
 

@@ -180,7 +180,7 @@ def test_the_book_is_written_as_a_whole_or_not_at_all(
 ):
     monkeypatch.setattr(experiment, "plan_views", _few_views)
     monkeypatch.setattr(experiment, "run_scenarios", lambda progress: results)
-    place = book(tmp_path / "book", keep=False)
+    place = book(tmp_path / "book", book_pages, keep=False)
     assert place == tmp_path / "book"
     assert (place / "index.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     manifest = json.loads((place / "manifest.json").read_text(encoding="utf-8"))
@@ -189,5 +189,5 @@ def test_the_book_is_written_as_a_whole_or_not_at_all(
     foreign.mkdir()
     (foreign / "letter.txt").write_text("keep me", encoding="utf-8")
     with pytest.raises(InputError, match="was not written by kuzbass"):
-        book(foreign, keep=False)
+        book(foreign, book_pages, keep=False)
     assert {file.name for file in tmp_path.iterdir()} == {"book", "mine"}

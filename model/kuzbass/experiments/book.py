@@ -7,7 +7,7 @@ turns it into pages.  No equation is kept anywhere but in the model file.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +18,13 @@ from kuzbass.experiments.output import output_folder
 from kuzbass.experiments.results import RunResults
 from kuzbass.experiments.run import Progress, run_scenarios
 from kuzbass.region.data import labels, read_table
-from kuzbass.report.book import book_pages
 from kuzbass.sd.diagram import Diagram, Faults, faults
 from kuzbass.sd.layout import lay_out
 from kuzbass.sd.mdl import Equation, Model, Variable, load_model
 from kuzbass.sd.sector_map import sector_links, sector_map
 from kuzbass.sd.views import Structure, plan_views
 
-__all__ = ["EVIDENCE", "BookContent", "Entry", "Sector", "book", "book_content", "write_book"]
+__all__ = ["EVIDENCE", "BookContent", "Entry", "Sector", "book", "book_content"]
 
 # Tables of other commands that a reader needs in order to trust the model.
 EVIDENCE = ("calibration", "hold-out", "validation")
@@ -115,6 +114,7 @@ class BookContent:
 
 def book(
     out: Path,
+    pages: Callable[[BookContent], Mapping[str, str]],
     keep: bool = False,
     *,
     evidence: Mapping[str, pd.DataFrame] | None = None,
@@ -127,6 +127,8 @@ def book(
     ----------
     out : Path
         The folder.
+    pages : callable
+        Turns the content into pages, file name to text: `kuzbass.report.book.book_pages`.
     keep : bool
         Whether to keep an existing folder and write beside it.
     evidence : mapping of str to DataFrame, optional
@@ -149,25 +151,10 @@ def book(
     with output_folder(out, keep=keep, command=command) as folder:
         results = run_scenarios(progress=progress)
         folder.manifest.update(results.manifest)
-        write_book(folder.path, results, evidence, progress=progress)
+        content = book_content(load_model(), results, evidence, progress=progress)
+        for name, text in pages(content).items():
+            (folder.path / name).write_text(text, encoding="utf-8")
     return folder.target
-
-
-def write_book(
-    folder: Path,
-    results: RunResults,
-    evidence: Mapping[str, pd.DataFrame] | None = None,
-    *,
-    progress: Progress | None = None,
-) -> list[Path]:
-    """Write the pages of the book into an existing folder and return their paths."""
-    content = book_content(load_model(), results, evidence, progress=progress)
-    written = []
-    for name, text in book_pages(content).items():
-        path = folder / name
-        path.write_text(text, encoding="utf-8")
-        written.append(path)
-    return written
 
 
 def book_content(
