@@ -394,7 +394,8 @@ def test_workers_need_no_pysd_and_one_may_die(tmp_path: Path, kernel: Kernel) ->
                               progress=progress)
         assert len(pids) == 1, "a worker has been killed"
         assert not any(client.run(uses_pysd).values())
-        assert all(client.run(lambda: "kuzbass.sd.kernel" in sys.modules).values())
+        # The worker that took the dead one's place may have come too late for a chunk.
+        assert any(client.run(lambda: "kuzbass.sd.kernel" in sys.modules).values())
     for one, other in zip(store.summaries(), whole.summaries(), strict=True):
         np.testing.assert_array_equal(one.quantiles, other.quantiles)
 
