@@ -60,10 +60,11 @@ def endogenous(model: Model) -> set[str]:
     graph.remove_edges_from([(cause, effect) for cause, effect, when in graph.edges(data=True)
                              if not (when["now"] or when["later"])])
     loops = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
-    largest = max(loops, key=len, default=set())
+    largest: set[str] = max(loops, key=len, default=set())
     if not largest:
         return set()
-    return largest | nx.descendants(graph, next(iter(largest)))
+    below: set[str] = nx.descendants(graph, next(iter(largest)))
+    return largest | below
 
 
 def boundary(model: Model) -> Boundary:
