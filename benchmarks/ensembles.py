@@ -7,47 +7,24 @@ outputs are saved yearly, as the kernel gives them; there are no annual means an
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from kuzbass.sd import ensemble
-from kuzbass.sd.kernel import compile_model
-from kuzbass.sd.kernel.compile import _ir
-from kuzbass.sd.sampling import Design, Uniform
+from tasks import members, peak_memory
 
-VARIED, OUTPUTS = 20, 10
+from kuzbass.sd import ensemble
+
 CASES = {"1e5 runs, exact quantiles": (100_000, 8192), "1e6 runs, binned quantiles":
          (1_000_000, 16_384)}
-
-
-def members(runs: int) -> ensemble.Members:
-    """Return an ensemble of the shipped model: 20 constants within 2 %, 10 stocks, yearly."""
-    ir = _ir(None)
-    factors = {}
-    for name, symbol in ir.symbols.items():
-        if symbol.kind == "constant" and symbol.lower is not None and symbol.upper is not None:
-            value = ir.constants[name]
-            low, high = (min(max(edge * value, symbol.lower), symbol.upper)
-                         for edge in (0.98, 1.02))
-            if low < high:
-                factors[name] = ensemble.Factor(Uniform(low=low, high=high))
-    names = list(factors)[:: max(1, len(factors) // VARIED)][:VARIED]
-    stocks = [name for name, symbol in ir.symbols.items() if symbol.kind == "stock"][:OUTPUTS]
-    kernel = compile_model(vary=names, outputs=stocks)
-    series = tuple(ensemble.Series(name, ir.symbols[name].unit) for name in stocks)
-    case = ensemble.Case("baseline", {}, {name: factors[name] for name in names})
-    return ensemble.Members(kernel, Design(tuple(names), runs, "monte-carlo"), (case,),
-                            ensemble.SavedTimes(series, kernel.time))
 
 
 def run(runs: int, chunk: int, threads: int) -> dict[str, float]:
     """Return seconds and peak memory in MiB, compilation from the cache not counted."""
     made = members(runs)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before = peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         store = ensemble.Store(Path(folder), made, {}, chunk=chunk, scalars=(2035.0,))
@@ -55,8 +32,7 @@ def run(runs: int, chunk: int, threads: int) -> dict[str, float]:
         summary = store.summaries()[0]
         seconds = time.perf_counter() - begin
     assert summary.runs > 0.99 * runs
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "peak": peak, "before": before, "finite": summary.runs}
+    return {"seconds": seconds, "peak": peak_memory(), "before": before, "finite": summary.runs}
 
 
 def measure(threads: int = 2) -> dict[str, dict[str, float]]:

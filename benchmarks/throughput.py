@@ -14,6 +14,7 @@ from kuzbass.sd.kernel.machine import Code, compile_text
 if TYPE_CHECKING:
     from kuzbass.sd.kernel.plan import Plan
 
+OPERATIONS = ("add", "mul", "abs", "min", "select", "div", "sqrt", "exp", "ln", "pow")
 CHAINS = 12  # independent operations in flight: enough to hide the latency of all of them
 # Operations of the flat form -> the measured one that stands for it.
 CLASS = {"sub": "add", "neg": "abs", "max": "min", "lt": "select", "le": "select", "gt": "select",
@@ -21,7 +22,7 @@ CLASS = {"sub": "add", "neg": "abs", "max": "min", "lt": "select", "le": "select
          "or": "abs", "not": "abs", "trunc": "abs", "mod": "div", "table": "pow"}
 
 
-def measure(op: str, repeats: int = 100_000, tries: int = 15) -> float:
+def measure(op: str, repeats: int = 5000, tries: int = 40) -> float:
     """Return nanoseconds per operation on eight lanes, the smallest of `tries`."""
     code = Code(compile_text(_loop(op)))
     memory = np.full(8 * CHAINS + 8, 1.01)

@@ -7,11 +7,14 @@ what was found and what is allowed.  The command line prints it and ends with ex
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+_BRACKETS = re.compile(r" ?([\[\],]) ?")
 
 __all__ = ["InputError", "KuzbassError", "ModelError", "nearest", "plain_name"]
 
@@ -90,8 +93,12 @@ def nearest(name: str, names: Iterable[str], n: int = 3) -> list[str]:
 
 
 def plain_name(name: str) -> str:
-    """Return `name` as Vensim compares names: lower case, ``_`` and spaces are one space."""
-    return " ".join(name.replace("_", " ").lower().split())
+    """Return `name` as Vensim compares names: lower case, ``_`` and spaces are one space.
+
+    Spaces around the commas and brackets of subscripts do not count.
+    """
+    plain = " ".join(name.replace("_", " ").lower().split())
+    return _BRACKETS.sub(r"\1", plain) if "[" in plain else plain
 
 
 def _rebuild(

@@ -33,8 +33,19 @@ def test_a_delay_time_acts_at_once(tiny: Tiny) -> None:
     assert graph["inflow"]["outflow"] == {"now": False, "later": True, "initial": True}
 
 
+def test_active_initial_is_its_second_argument_at_the_start(tiny: Tiny) -> None:
+    model = tiny("array_states")
+    graph, start = dependencies(model), dependencies(model, start=True)
+    edge = graph["follower[North]"]["started[North]"]
+    assert edge == {"now": True, "later": False, "initial": False}
+    assert graph["start[North]"]["started[North]"] == {
+        "now": False, "later": False, "initial": True}
+    assert not start.has_edge("follower[North]", "started[North]")
+    assert start.has_edge("start[North]", "started[North]")
+
+
 def test_drivers_only_read_a_table_over_time(tiny: Tiny) -> None:
-    assert drivers(tiny("small")) == ["world price"]
+    assert drivers(tiny("small")) == ("world price",)
     assert drivers(tiny("teacup")) == []
 
 

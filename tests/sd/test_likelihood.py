@@ -80,3 +80,28 @@ def test_residuals_square_to_the_deviance_under_a_known_process() -> None:
     simulated = np.array([[[1.1], [2.1], [3.0]]])
     rows = likelihood.residuals(simulated, likelihood.processes(simulated[:, :, 0]))
     assert np.sum(rows**2) == pytest.approx(likelihood.deviance(simulated)[0], rel=1e-5)
+
+
+def test_the_deviance_is_that_of_the_innovations_at_the_best_autocorrelation() -> None:
+    rng = np.random.default_rng(2)
+    observed = rng.normal(size=12)
+    observed[[4, 5, 9]] = np.nan
+    series = Series("x", observed, "plain", 0.7)
+    simulated = rng.normal(size=(1, 12, 5))
+    gaps, size = np.diff(series.seen), len(series.seen)
+    by_rho = []
+    for rho in np.arange(0.0, 0.5 + 1e-9, 0.1):
+        found, determinant = innovations(series.errors(simulated[0]), gaps, float(rho))
+        by_rho.append((size + 8.0) * np.log1p(np.sum(found**2, axis=0) / (8.0 * 0.49))
+                      + determinant)
+    expected = np.min(by_rho, axis=0)
+    assert Likelihood((series,), (), 8.0, 0.5).deviance(simulated) == pytest.approx(expected)
+
+
+def test_a_series_that_begins_after_the_window_says_nothing() -> None:
+    late = _series([np.nan] * 3)
+    known = _series([1.0, 2.0, 4.0])
+    simulated = np.array([[[1.0], [3.0], [3.0]]] * 2)
+    both, one = Likelihood((known, late)), Likelihood((known,))
+    assert both.deviance(simulated) == pytest.approx(one.deviance(simulated[:1]))
+    assert both.processes(simulated[:, :, 0])[1].sigma == pytest.approx(1.0)

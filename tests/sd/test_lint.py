@@ -56,6 +56,8 @@ _BREACHES = [
     ("stock", _RATE, "INTEG(building - initial capacity, initial capacity)", "capacity",
      "'initial capacity' is a constant, not a flow"),
     ("stock", _RATE, f"2.0 * {_RATE}", "capacity", "INTEG must be the whole equation"),
+    ("subscripts", "tax rate=", "Region: north, south ~~|\nrent[Region]= 1.0 ~ Dmnl ~|\ntax rate=",
+     "rent", "Vensim PLE does not know"),
     ("default-initial", "SMOOTHI(net price, perception time, initial perceived price)",
      "SMOOTH(net price, perception time)", "perceived price", "give the smooth or delay an init"),
     ("outflow", "closing=\n\tcapacity / life of capacity",

@@ -120,8 +120,7 @@ def test_a_folder_or_another_format_is_refused(tmp_path: Path) -> None:
         ("15:0,0,0,0,0,0", "15:0,0,0,3,0,0", "Runge-Kutta 2"),
         ("{UTF-8}\n", "{UTF-8}\n:MACRO: F(x)\nF = x\n\t~\tDmnl\n\t~\t|\n:END OF MACRO:\n",
          ":MACRO:: unsupported construct: a macro"),
-        ("{UTF-8}\n", "{UTF-8}\nRegion: North, South ~~|\n",
-         "Region: unsupported construct: subscripts"),
+        ("tax rate=", "tax rate[Region]=", r"tax rate: not a subscript \(found: Region\)"),
         ("1.0 - tax rate", "1.0 - tax rat", r"net price: uses a variable that is not defined "
          r"\(found: tax_rat; allowed: did you mean tax rate"),
         ("1.0 - tax rate", "1.0 - TWIST(tax rate)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import networkx as nx
@@ -12,7 +13,8 @@ import xarray as xr
 from kuzbass.errors import InputError, ModelError
 from kuzbass.sd import kernel, pysd_fixes
 from kuzbass.sd.graph import dependencies
-from kuzbass.sd.inputs import check_inputs, check_time_axis
+from kuzbass.sd.inputs import by_element, check_inputs, check_time_axis
+from kuzbass.sd.pysd_arrays import Layout, array_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,12 +52,14 @@ def simulate(
     model : Model
         From `kuzbass.sd.mdl.load_model`.
     inputs : mapping of str to float or pandas.Series, optional
-        Overrides by variable name.  A number sets a constant, or holds a driver.  A series
-        indexed by time sets a constant or a driver (a variable that only reads a table over
-        time): linear between its points, held beyond its ends.  A series of a lookup gives
-        its new points, x -> y.  The unit is that of the variable.
+        Overrides by variable name; that of an array stands for all its elements.  A number sets
+        a constant, or holds a driver.  A series indexed by time sets a constant or a driver (a
+        variable that only reads a table over time): linear between its points, held beyond its
+        ends.  A series of a lookup gives its new points, x -> y.  The unit is that of the
+        variable.
     outputs : sequence of str, optional
-        Variables to return; all but lookups and control variables if left out.
+        Variables to return, an array by its elements; all but lookups and control variables if
+        left out.
     time_step, final_time : float, optional
         Instead of the model's, in its time unit.
     save_every : float, optional
@@ -84,12 +88,13 @@ def simulate(
     if engine not in {"auto", "kernel", "pysd"}:
         raise InputError("not an engine", key="engine", value=engine,
                          allowed="auto, kernel or pysd")
-    overrides = check_inputs(model, inputs or {})
+    inputs = by_element(model, inputs or {})
+    overrides = check_inputs(model, inputs)
     axis = check_time_axis(model, time_step, final_time, save_every)
     names = _outputs(model, outputs)
     if engine != "pysd":
         try:
-            time, values = _run_kernel(model, inputs or {}, axis, names)
+            time, values = _run_kernel(model, inputs, axis, names)
         except kernel.UnsupportedError as error:
             if engine == "kernel":
                 raise
@@ -127,27 +132,34 @@ def _run_pysd(
     model: Model, overrides: Overrides, axis: TimeAxis, names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the times, (t,), and the values of `names`, (t, n), by the reference engine."""
-    running = pysd_fixes.open_pysd(model.source, {**model.curves(), **overrides.tables})
-    recorder = _Recorder()
+    loop = array_loop(model) if model.places else []
+    if loop:
+        raise ModelError("PySD cannot compute an array that uses its own elements",
+                         file=model.path, key=" -> ".join(loop), allowed="engine 'kernel'")
+    running = pysd_fixes.open_pysd(
+        model.source, {**model.curves(), **overrides.tables}, model.places)
+    layout = Layout(running, model.places)
+    recorder = _Recorder(layout)
     with pysd_fixes.blame(running, model.path), np.errstate(all="ignore"):
-        _apply(running, overrides)
+        _apply(running, overrides, layout)
         running.set_stepper(
-            recorder, return_columns=names, final_time=axis.final_time,
-            time_step=axis.time_step, saveper=axis.save_every,
+            recorder, return_columns=list(dict.fromkeys(map(layout.column, names))),
+            final_time=axis.final_time, time_step=axis.time_step, saveper=axis.save_every,
         )
         running.step(axis.steps)
-        return recorder.table(running.namespace, names)
+        return recorder.table(names)
 
 
 class _Recorder:
     """Keeps the values of a PySD run; PySD calls it like its own ``ModelOutput``."""
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
         self._columns: list[str] = []
-        self._functions: list[Callable[[], float]] = []
-        self._fixed: dict[str, float] = {}
+        self._functions: list[Callable[[], Any]] = []
+        self._fixed: dict[str, Any] = {}
         self._times: list[float] = []
-        self._rows: list[list[float]] = []
+        self._rows: list[list[Any]] = []
 
     def set_capture_elements(self, elements: Mapping[str, list[str]]) -> None:
         self._columns = elements["step"]
@@ -161,16 +173,16 @@ class _Recorder:
         self._times.append(model.time())
         self._rows.append([function() for function in self._functions])
 
-    def table(
-        self, namespace: Mapping[str, str], names: Sequence[str]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def table(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the times, shape (t,), and the values in the order of `names`, (t, n)."""
         moving = dict(zip(self._columns, zip(*self._rows, strict=True), strict=True))
         values = np.empty((len(self._times), len(names)))
         for position, name in enumerate(names):
-            column = namespace[name]
+            column, element = self._layout.column(name), partial(self._layout.element, name)
             try:
-                values[:, position] = moving[column] if column in moving else self._fixed[column]
+                values[:, position] = (
+                    list(map(element, moving[column])) if column in moving
+                    else element(self._fixed[column]))
             except TypeError:
                 # Python gives a complex number for a fractional power of a negative one.
                 raise ModelError("does not stay a real number", key=name) from None
@@ -185,7 +197,7 @@ def _shown(model: Model) -> list[str]:
 def _outputs(model: Model, outputs: Sequence[str] | None) -> list[str]:
     if outputs is None:
         return _shown(model)
-    names = list(dict.fromkeys(model.name(output) for output in outputs))
+    names = list(dict.fromkeys(name for output in outputs for name in model.elements(output)))
     for name in names:
         if model.variables[name].kind in _HIDDEN:
             raise InputError(f"a {model.variables[name].kind} has no path over time", key=name,
@@ -193,14 +205,23 @@ def _outputs(model: Model, outputs: Sequence[str] | None) -> list[str]:
     return names
 
 
-def _apply(running: Any, overrides: Overrides) -> None:
-    replaced: dict[str, object] = {**overrides.numbers}
-    for name, curve in overrides.paths.items():
-        replaced[name] = pysd_fixes.interpolator(curve, running.time)
-    for name in replaced:
+def _apply(running: Any, overrides: Overrides, layout: Layout) -> None:
+    values: dict[str, Callable[[], float]] = {
+        name: partial(float, number) for name, number in overrides.numbers.items()}
+    values |= {name: pysd_fixes.interpolator(curve, running.time)
+               for name, curve in overrides.paths.items()}
+    replaced: dict[str, object] = {}
+    arrays: dict[str, dict[str, Callable[[], float]]] = {}
+    for name, value in values.items():
+        column = layout.column(name)
+        if layout.position(name):
+            arrays.setdefault(column, {})[name] = value
+        else:
+            replaced[column] = overrides.numbers.get(name, value)
+    replaced |= {column: layout.changed(own) for column, own in arrays.items()}
+    for column, new in replaced.items():
         # PySD warns when a constant becomes a path or a path a constant; the caller wants it.
-        kind = "Constant" if name in overrides.numbers else "Auxiliary"
-        getattr(running.components, running.namespace[name]).type = kind
+        getattr(running.components, column).type = "Auxiliary" if callable(new) else "Constant"
     running.set_components(replaced)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
 import networkx as nx
 from pysd.translators.structures.abstract_expressions import (
+    AbstractSyntax,
     ArithmeticStructure,
     CallStructure,
     DelayFixedStructure,
@@ -50,7 +52,7 @@ _STATEFUL: dict[type, dict[str, Role]] = {
 }
 
 
-def walk(node: object, role: Role = "now") -> Iterator[tuple[object, Role]]:
+def walk(node: Any, role: Role = "now") -> Iterator[tuple[object, Role]]:
     """Yield every node of an equation's syntax tree with the moment at which it acts.
 
     Parameters
@@ -70,6 +72,9 @@ def walk(node: object, role: Role = "now") -> Iterator[tuple[object, Role]]:
     if isinstance(node, (tuple, list)):
         for item in node:
             yield from walk(item, role)
+    elif _is_active_initial(node):
+        yield from walk(node.arguments[0], role)
+        yield from walk(node.arguments[1], "initial")
     elif is_dataclass(node):
         special = _STATEFUL.get(type(node))
         for field in fields(node):
@@ -78,6 +83,31 @@ def walk(node: object, role: Role = "now") -> Iterator[tuple[object, Role]]:
                 own = "initial" if field.name.startswith("initial") else special.get(
                     field.name, "later")
             yield from walk(getattr(node, field.name), role if own == "now" else own)
+
+
+def _is_active_initial(node: Any) -> bool:
+    return isinstance(node, CallStructure) and node.function.reference == "active_initial"
+
+
+def _holds_active_initial(node: Any) -> bool:
+    if _is_active_initial(node):
+        return True
+    if isinstance(node, (tuple, list)):
+        return any(map(_holds_active_initial, node))
+    return isinstance(node, AbstractSyntax) and any(
+        map(_holds_active_initial, vars(node).values()))
+
+
+def _at_start(node: Any) -> Any:
+    """Return an equation as it acts at the start, where ACTIVE INITIAL is its second argument."""
+    if _is_active_initial(node):
+        return _at_start(node.arguments[1])
+    if isinstance(node, (tuple, list)):
+        return [_at_start(item) for item in node]
+    if is_dataclass(node) and not isinstance(node, type):
+        return replace(node, **{field.name: _at_start(getattr(node, field.name))
+                                for field in fields(node)})
+    return node
 
 
 def references(ast: object, index: Mapping[str, str]) -> dict[str, set[Role]]:
@@ -109,8 +139,15 @@ def references(ast: object, index: Mapping[str, str]) -> dict[str, set[Role]]:
     return found
 
 
-def dependencies(model: Model) -> nx.DiGraph[str]:
+def dependencies(model: Model, *, start: bool = False) -> nx.DiGraph[str]:
     """Return the causal graph of a model.
+
+    Parameters
+    ----------
+    model : Model
+        From `kuzbass.sd.mdl.load_model`.
+    start : bool, optional
+        As at the start of a run, where ACTIVE INITIAL is its second argument.
 
     Returns
     -------
@@ -123,7 +160,10 @@ def dependencies(model: Model) -> nx.DiGraph[str]:
     graph.add_node(TIME)
     graph.add_nodes_from(model.variables)
     for name, equation in model.equations.items():
-        for cause, roles in references(equation.ast, model.index).items():
+        ast = equation.ast
+        if start and _holds_active_initial(ast):
+            ast = _at_start(ast)
+        for cause, roles in references(ast, model.index).items():
             graph.add_edge(cause, name, now="now" in roles, later="later" in roles,
                            initial="initial" in roles)
     return graph
@@ -142,7 +182,8 @@ def find_loop(graph: nx.DiGraph[str], *moments: Role) -> list[str]:
     return [cause for cause, _ in cycle] + [cycle[0][0]]
 
 
-def drivers(model: Model) -> list[str]:
+@lru_cache(maxsize=8)
+def drivers(model: Model) -> tuple[str, ...]:
     """Return the auxiliaries that only read a table over time: the outside drivers.
 
     Their equation names ``Time``, at least one lookup, and nothing else but constants.
@@ -155,7 +196,7 @@ def drivers(model: Model) -> list[str]:
         kinds = {model.variables[cause].kind for cause in causes - {TIME}}
         if TIME in causes and "lookup" in kinds and kinds <= {"lookup", "constant"}:
             found.append(name)
-    return found
+    return tuple(found)
 
 
 def signed_flows(model: Model, stock: str) -> list[tuple[str, int]] | None:

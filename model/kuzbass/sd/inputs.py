@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from kuzbass.sd.mdl import Model, Variable
 
-__all__ = ["Overrides", "TimeAxis", "check_inputs", "check_time_axis", "is_power_of_half"]
+__all__ = ["Overrides", "TimeAxis", "by_element", "check_inputs", "check_time_axis",
+           "is_power_of_half"]
 
 Input = float | pd.Series
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,7 @@ def check_inputs(model: Model, inputs: Mapping[str, Input]) -> Overrides:
     """
     outside = set(drivers(model)) if inputs else set()
     checked = Overrides()
-    written_as: dict[str, str] = {}
-    for given, value in inputs.items():
-        name = model.name(given)
-        if name in written_as:
-            raise InputError("is set twice", key=given, value=f"also as '{written_as[name]}'")
-        written_as[name] = given
+    for name, value in by_element(model, inputs).items():
         variable = model.variables[name]
         _refuse_computed(model, variable, outside)
         if isinstance(value, pd.Series):
@@ -63,6 +60,24 @@ def check_inputs(model: Model, inputs: Mapping[str, Input]) -> Overrides:
             checked.numbers[name] = _number(value, variable)
     _refuse_hidden_tables(model, checked)
     return checked
+
+
+def by_element(model: Model, inputs: Mapping[str, T]) -> dict[str, T]:
+    """Return `inputs` by the names as written; that of an array stands for all its elements.
+
+    Raises
+    ------
+    InputError
+        Unknown name, or a variable that is set twice.
+    """
+    values: dict[str, T] = {}
+    written_as: dict[str, str] = {}
+    for given, value in inputs.items():
+        for name in model.elements(given):
+            if name in values:
+                raise InputError("is set twice", key=given, value=f"also as '{written_as[name]}'")
+            values[name], written_as[name] = value, given
+    return values
 
 
 def check_time_axis(

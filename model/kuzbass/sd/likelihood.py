@@ -179,13 +179,15 @@ class Likelihood:
     def _profile(self, series: Series, errors: Array) -> tuple[Array, Array]:
         """Return the deviance at the best rho, and that rho, per run."""
         grid = np.arange(0.0, self.largest_rho + 1e-9, _RHO_STEP)
+        powers = grid[:, None] ** np.diff(series.seen).astype(float)
+        spread = 1.0 - powers**2
+        before, after = errors[:-1], errors[1:]
+        # The squares of `innovations` for all rho at once, multiplied out.
+        squares = (np.sum(errors[:1]**2, axis=0) + (1.0 / spread) @ after**2
+                   + (powers**2 / spread) @ before**2 - (2.0 * powers / spread) @ (before * after))
         scale = self.freedom * series.expected**2
-        gaps = np.diff(series.seen)
-        table = np.empty((len(grid), errors.shape[1]))
-        for row, rho in zip(table, grid, strict=True):
-            innovation, determinant = innovations(errors, gaps, rho)
-            squares = np.sum(innovation**2, axis=0)
-            row[:] = (len(errors) + self.freedom) * np.log1p(squares / scale) + determinant
+        table = ((len(errors) + self.freedom) * np.log1p(squares / scale)
+                 + np.log(spread).sum(axis=1)[:, None])
         best = table.argmin(axis=0)
         return table[best, np.arange(table.shape[1])], grid[best]
 

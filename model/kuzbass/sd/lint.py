@@ -222,6 +222,11 @@ def _unused(model: Model) -> Iterator[tuple[str, str]]:
             yield name, "nothing uses it; mark it :SUPPLEMENTARY if it is only read"
 
 
+def _subscripts(model: Model) -> Iterator[tuple[str, str]]:
+    for array in dict.fromkeys(array for array, _ in model.places.values()):
+        yield array, "has subscripts, which Vensim PLE does not know; write a variable for each"
+
+
 RULES: dict[str, tuple[Literal["error", "warning"], Rule]] = {
     "portable-function": ("error", _portable_function),
     "comment": ("error", _comment),
@@ -232,6 +237,7 @@ RULES: dict[str, tuple[Literal["error", "warning"], Rule]] = {
     "unit": ("error", _unit),
     "lookup-input": ("error", _lookup_input),
     "stock": ("error", _stock),
+    "subscripts": ("error", _subscripts),
     "default-initial": ("warning", _default_initial),
     "outflow": ("warning", _outflow),
     "unused": ("warning", _unused),

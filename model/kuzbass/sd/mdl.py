@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -29,13 +30,17 @@ from pysd.translators.vensim.vensim_file import VensimFile
 
 from kuzbass.errors import InputError, ModelError, nearest, plain_name
 from kuzbass.paths import model_path
-from kuzbass.sd import graph, pysd_fixes
-from kuzbass.sd.text import check_integration_method, read_entries, read_text
+from kuzbass.sd import graph, model_cache, pysd_fixes
+from kuzbass.sd.kernel import UnsupportedError, compile_model
+from kuzbass.sd.pysd_arrays import Layout
+from kuzbass.sd.pysd_grammar import quick_grammar
+from kuzbass.sd.subscripts import expand
+from kuzbass.sd.text import Entry, check_integration_method, read_entries, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from kuzbass.sd.text import Entry
+    from kuzbass.sd.subscripts import Flat
 
 __all__ = ["Curve", "Equation", "Model", "Variable", "load_model"]
 
@@ -56,7 +61,7 @@ class Variable:
     Attributes
     ----------
     name : str
-        As written in the .mdl file.
+        As written in the .mdl file; of an element of an array, ``name[a,b]``.
     kind : {"stock", "auxiliary", "constant", "lookup", "control"}
         A constant is a literal number; a flow is an auxiliary.
     unit : str
@@ -91,7 +96,7 @@ class Equation:
     supplementary: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A Vensim model, read and checked; holds no state of any run.
 
@@ -102,13 +107,16 @@ class Model:
     sha256 : str
         Of the file's bytes.
     variables : dict of str to Variable
-        By the name as written, in the order of the file; ``Time`` is not among them.
+        By the name as written, in the order of the file; ``Time`` is not among them.  An array
+        stands as its elements, each with a scalar equation.
     equations : dict of str to Equation
         By the same names.
     initial_time, final_time, time_step : float
         The time axis of the file, in its time unit.
     index : dict of str to str
         `kuzbass.errors.plain_name` -> name as written.
+    places : dict of str to (str, tuple of str)
+        Of each element of an array: the name of the array, and its subscripts.
     source : str
         The Python text into which PySD translated the model.
     """
@@ -121,6 +129,7 @@ class Model:
     final_time: float
     time_step: float
     index: dict[str, str] = field(repr=False)
+    places: dict[str, tuple[str, tuple[str, ...]]] = field(repr=False)
     source: str = field(repr=False)
 
     def name(self, name: str) -> str:
@@ -139,6 +148,19 @@ class Model:
                 f"the model {self.path.name} has no such variable", key=name,
                 allowed=f"did you mean {', '.join(close)}?" if close else None,
             ) from None
+
+    def elements(self, name: str) -> list[str]:
+        """Return the elements of the array called `name`, or the one variable of that name.
+
+        Raises
+        ------
+        InputError
+            No such array or variable; the message offers the nearest names.
+        """
+        plain = plain_name(name)
+        found = [element for element, (array, _) in self.places.items()
+                 if plain_name(array) == plain]
+        return found or [self.name(name)]
 
     def curves(self) -> dict[str, Curve]:
         """Return the points of every lookup."""
@@ -161,7 +183,7 @@ def load_model(path: Path | None = None) -> Model:
     ModelError
         The file cannot be read, has a syntax error, lacks a unit, is integrated by another
         method than Euler, has an algebraic loop, or uses what the engine cannot run
-        (macros, subscripts, outside data).
+        (macros, outside data).
     """
     path = model_path() if path is None else Path(path)
     return _load(path, *read_text(path))
@@ -169,6 +191,14 @@ def load_model(path: Path | None = None) -> Model:
 
 @lru_cache(maxsize=8)
 def _load(path: Path, text: str, sha256: str) -> Model:
+    model = model_cache.recall(path, sha256)
+    if model is None:
+        model = _read(path, text, sha256)
+        model_cache.keep(model)
+    return model
+
+
+def _read(path: Path, text: str, sha256: str) -> Model:
     check_integration_method(text, path)
     for token, construct in _REFUSED.items():
         if token in text.upper():
@@ -178,16 +208,19 @@ def _load(path: Path, text: str, sha256: str) -> Model:
         copy = Path(folder) / "model.mdl"
         copy.write_text(text, encoding="utf-8")
         abstract = _parse(copy, path)
-        elements = abstract.sections[0].elements
-        variables, equations = _catalogue(elements, read_entries(text), path)
+        entries = read_entries(text)
+        _check_mappings(abstract.sections[0].subscripts, entries, path)
+        flats = expand(abstract.sections[0], path)
+        variables, equations = _catalogue(flats, entries, path)
         index = {plain_name(name): name for name in variables}
         _check_names(equations, index, path)
         initial_time, final_time, time_step = (
             _control(name, equations, index, path)
             for name in ("INITIAL TIME", "FINAL TIME", "TIME STEP"))
         source = pysd_fixes.translate(abstract)
+    places = {flat.name: (flat.array, flat.place) for flat in flats if flat.array}
     model = Model(path, sha256, variables, equations, initial_time, final_time,
-                  time_step, index, source)
+                  time_step, index, places, source)
     _check_loops(model)
     _check_values(model)
     return model
@@ -196,15 +229,13 @@ def _load(path: Path, text: str, sha256: str) -> Model:
 def _parse(copy: Path, path: Path) -> Any:
     document = VensimFile(copy, encoding="utf-8")
     try:
-        document.parse()
+        with quick_grammar(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of mappings, which `_check_mappings` refuses
+            document.parse()
     except Exception as error:
         # PySD lets the errors of its grammar library through, of many types.
         raise _syntax_error(document, error, path) from error
-    abstract = document.get_abstract_model()
-    subscripts = abstract.sections[0].subscripts
-    if subscripts:
-        raise ModelError("unsupported construct: subscripts", file=path, key=subscripts[0].name)
-    return abstract
+    return document.get_abstract_model()
 
 
 def _syntax_error(document: Any, error: Exception, path: Path) -> ModelError:
@@ -229,43 +260,54 @@ def _syntax_error(document: Any, error: Exception, path: Path) -> ModelError:
     return ModelError(f"syntax error: {error}", file=path)
 
 
+def _check_mappings(
+    ranges: Iterable[Any], entries: Mapping[str, list[Entry]], path: Path
+) -> None:
+    """Refuse a mapping that lists single subscripts, of which PySD reads only the range."""
+    for one in ranges:
+        for entry in entries.get(plain_name(one.name), []):
+            mapping = entry.equation.partition("->")[2]
+            if "(" in mapping:
+                raise ModelError("unsupported construct: a mapping that lists subscripts",
+                                 file=path, key=one.name, value=f"-> {mapping.strip()}",
+                                 allowed="-> and the name of a range of the same order")
+
+
 def _catalogue(
-    elements: list[Any], entries: Mapping[str, Entry], path: Path
+    flats: list[Flat], entries: Mapping[str, list[Entry]], path: Path
 ) -> tuple[dict[str, Variable], dict[str, Equation]]:
-    blank = [element.name for element in elements if not element.units.strip()]
+    blank = dict.fromkeys(flat.element.name for flat in flats if not flat.element.units.strip())
     if blank:
-        raise ModelError("missing unit", file=path, key=", ".join(blank[:5]),
+        raise ModelError("missing unit", file=path, key=", ".join([*blank][:5]),
                          allowed="a unit after the first '~'; Dmnl for a pure number")
     variables: dict[str, Variable] = {}
     equations: dict[str, Equation] = {}
-    for element in elements:
-        name = element.name.strip('"')
-        if len(element.components) > 1:
-            raise ModelError("defined more than once", file=path, key=name)
-        component = element.components[0]
-        if any(component.subscripts):
-            raise ModelError("unsupported construct: subscripts", file=path, key=name)
-        if isinstance(component, AbstractData):
+    for flat in flats:
+        name, element = flat.name, flat.element
+        if isinstance(flat.component, AbstractData):
             raise ModelError("unsupported construct: outside data", file=path, key=name)
-        entry = entries[plain_name(name)]
+        written = entries.get(plain_name(flat.array or name), [])
+        # A quoted name may hold what elsewhere ends an equation.
+        entry = written[flat.position] if len(written) == len(element.components) else Entry(
+            name, name, "", supplementary=False)
         lower, upper = (*(element.limits or ()), None, None)[:2]
-        curve = _curve(component.ast, name, path)
+        curve = _curve(flat.ast, name, path)
         variables[name] = Variable(
-            name, _kind(element, component), element.units.strip(), lower, upper,
+            name, _kind(flat), element.units.strip(), lower, upper,
             element.documentation.strip(), entry.group,
         )
-        equations[name] = Equation(entry.equation, component.ast, curve, entry.supplementary)
+        equations[name] = Equation(entry.equation, flat.ast, curve, entry.supplementary)
     return variables, equations
 
 
-def _kind(element: Any, component: Any) -> Kind:
-    if isinstance(element, AbstractControlElement):
+def _kind(flat: Flat) -> Kind:
+    if isinstance(flat.element, AbstractControlElement):
         return "control"
-    if isinstance(component, AbstractLookup):
+    if isinstance(flat.component, AbstractLookup):
         return "lookup"
-    if isinstance(component.ast, IntegStructure):
+    if isinstance(flat.ast, IntegStructure):
         return "stock"
-    if isinstance(component.ast, (int, float)):
+    if isinstance(flat.ast, (int, float)):
         return "constant"
     return "auxiliary"
 
@@ -324,6 +366,7 @@ def _check_loops(model: Model) -> None:
         raise ModelError(f"algebraic loop: {' -> '.join(loop)}", file=model.path,
                          allowed="loops through a stock, a smooth or a delay")
     # At the start, the states themselves are computed from their initial values.
+    causes = graph.dependencies(model, start=True)
     loop = graph.find_loop(causes, "now", "initial")
     if loop:
         states = [effect for cause, effect in pairwise(loop) if causes[cause][effect]["initial"]]
@@ -332,15 +375,33 @@ def _check_loops(model: Model) -> None:
                          f"DELAY3I) at: {' or '.join(dict.fromkeys(states))}")
 
 
+def _kernel_checks(model: Model) -> bool:
+    """Check the start of a model with arrays, of which PySD computes some kinds wrongly."""
+    try:
+        result = compile_model(model, final_time=model.initial_time + model.time_step,
+                               save_every=None, backend="numpy").run(trace=False)
+    except (UnsupportedError, InputError):  # the latter for a time step that PySD may run
+        return False
+    bad = np.flatnonzero(~np.isfinite(result.values[0, :, 0]))
+    if len(bad):
+        raise ModelError("is not finite at the start", file=model.path, key=result.names[bad[0]],
+                         value=result.values[0, bad[0], 0])
+    return True
+
+
 def _check_values(model: Model) -> None:
-    """Evaluate every variable once, at the start."""
-    running = pysd_fixes.open_pysd(model.source, model.curves())
+    """Evaluate every variable once, at the start; arrays by the kernel if it can."""
+    if model.places and _kernel_checks(model):
+        return
+    running = pysd_fixes.open_pysd(model.source, model.curves(), model.places)
+    layout = Layout(running, model.places)
     with pysd_fixes.blame(running, model.path), np.errstate(all="ignore"):
         running.initialize()
         for name, variable in model.variables.items():
             if variable.kind in {"lookup", "control"}:
                 continue
-            value = running[name]
+            value = running[layout.column(name)]
+            value = layout.element(name, value)
             # An array here means that a table function was not reduced to one number.
             if not isinstance(value, (int, float, np.floating, np.integer)):
                 raise ModelError("does not evaluate to one number", file=model.path, key=name,

@@ -9,13 +9,18 @@
 4. Translation.  PySD lays out the Python text that it writes with ``black``, which takes most of
    the time of loading; nobody reads that text here, so it stays as it is.
 
+5. States of arrays.  PySD puts all states into one NumPy array, which fails for shapes that share
+   their first length, such as those of ``x[a]`` and ``y[a,b]``.
+
 PySD is left as it was after each of these.  The tests show each defect on PySD as installed.
 """
 
 from __future__ import annotations
 
 import tempfile
+import warnings
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
@@ -23,16 +28,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pysd
+import xarray as xr
 from pysd.builders.python import python_model_builder
-from pysd.py_backend.statefuls import Delay
+from pysd.py_backend.statefuls import Delay, Stateful
 
 from kuzbass.errors import ModelError
+from kuzbass.sd.pysd_arrays import ArrayModel, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     from numpy.typing import NDArray
+
+    from kuzbass.sd.pysd_arrays import Places
 
 __all__ = ["ENGINE", "Curve", "blame", "interpolator", "open_pysd", "translate"]
 
@@ -56,22 +65,28 @@ def translate(abstract: Any) -> str:
     Raises
     ------
     ModelError
-        The installed PySD is not of the tested series.
+        The installed PySD is not of the tested series, or cannot translate the model.
     """
     _check_version()
     plain = SimpleNamespace(FileMode=lambda: None,
                             format_file_contents=lambda text, **_options: text)
-    with _TRANSLATING:
+    with _TRANSLATING, warnings.catch_warnings():
         layout = python_model_builder.black
         python_model_builder.black = plain
         try:
+            # What PySD warns of is checked, element by element, by `kuzbass.sd.subscripts`.
+            warnings.simplefilter("ignore")
             file = python_model_builder.ModelBuilder(abstract).build_model()
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ModelError(f"PySD cannot translate the model: {error!r}") from error
         finally:
             python_model_builder.black = layout
     return Path(file).read_text(encoding="utf-8")
 
 
-def open_pysd(source: str, curves: Mapping[str, Curve]) -> Any:
+def open_pysd(
+    source: str, curves: Mapping[str, Curve], places: Places | None = None
+) -> Any:
     """Return a fresh, corrected PySD model that is not initialised yet.
 
     Parameters
@@ -80,6 +95,8 @@ def open_pysd(source: str, curves: Mapping[str, Curve]) -> Any:
         The Python text that PySD made of the model.
     curves : mapping
         The points of every lookup, by name.
+    places : dict, optional
+        The elements of arrays, see `kuzbass.sd.pysd_arrays.Layout`.
 
     Raises
     ------
@@ -91,7 +108,9 @@ def open_pysd(source: str, curves: Mapping[str, Curve]) -> Any:
         file = Path(folder) / "model.py"
         file.write_text(source, encoding="utf-8")
         model = pysd.load(str(file), initialize=False)
-    _correct_tables(model, curves)
+    if places:
+        model.__class__ = ArrayModel
+    _correct_tables(model, curves, Layout(model, places or {}))
     _correct_initial_values(model)
     return model
 
@@ -102,10 +121,15 @@ def interpolator(curve: Curve, argument: Callable[[], float] | None = None) -> C
     Without `argument` it is a table function of PySD's signature; with it, a variable that
     reads the curve at ``argument()``.
     """
-    x, y = curve
     if argument is None:
-        return lambda value, _final_subs=None: float(np.interp(value, x, y))
-    return lambda: float(np.interp(argument(), x, y))
+        return partial(_read, curve)
+    return lambda: float(np.interp(argument(), *curve))
+
+
+def _read(curve: Curve, value: Any, _final_subs: object = None) -> Any:
+    if isinstance(value, xr.DataArray) and value.dims:
+        return value.copy(data=np.interp(value.values, *curve))
+    return float(np.interp(value, *curve))
 
 
 def _check_version() -> None:
@@ -114,12 +138,22 @@ def _check_version() -> None:
                          value=pysd.__version__, allowed=f"{_TESTED}*")
 
 
-def _correct_tables(model: Any, curves: Mapping[str, Curve]) -> None:
+def _correct_tables(model: Any, curves: Mapping[str, Curve], layout: Layout) -> None:
+    arrays: dict[str, dict[str, Curve]] = {}
     for name, curve in curves.items():
-        table = model.dependencies[model.namespace[name]]["__lookup__"]
-        model.components._set_component(table, interpolator(curve))
+        if layout.owner(name) == name:
+            _set_table(model, layout.column(name), interpolator(curve))
+        else:
+            arrays.setdefault(layout.owner(name), {})[name] = curve
+    for array, own in arrays.items():
+        _set_table(model, layout.column(array), layout.table(own))
     # PySD need not build its own tables: nobody reads them any more.
     model.lookups_loaded = True
+
+
+def _set_table(model: Any, column: str, function: Callable[..., Any]) -> None:
+    table = model.dependencies[column]["__lookup__"]
+    model.components._set_component(table, function)
 
 
 def _correct_initial_values(model: Any) -> None:
@@ -131,8 +165,12 @@ def _correct_initial_values(model: Any) -> None:
             element.order_func = _checked_order(element)
 
 
-def _as_float(value: Callable[[], Any]) -> Callable[[], float]:
-    return lambda: float(value())
+def _as_float(value: Callable[[], Any]) -> Callable[[], Any]:
+    def start() -> Any:
+        found = value()
+        return found.astype(float) if isinstance(found, xr.DataArray) else float(found)
+
+    return start
 
 
 def _checked_order(delay: Any) -> Callable[[], int]:
@@ -141,10 +179,11 @@ def _checked_order(delay: Any) -> Callable[[], int]:
     def order() -> int:
         wanted = int(order_of())
         shortest = wanted * delay.tstep()
-        if delay.delay_time_func() < shortest:
+        delay_time = float(np.min(delay.delay_time_func()))
+        if delay_time < shortest:
             raise ModelError("the delay time is too short for the time step",
                              key=delay.py_name.removeprefix("_delay_").replace("_", " "),
-                             value=delay.delay_time_func(),
+                             value=delay_time,
                              allowed=f"at least {wanted} time steps = {shortest}")
         return wanted
 
@@ -156,7 +195,8 @@ def blame(model: Any, path: Path) -> Iterator[None]:
     """Turn an arithmetic error inside an equation into a ModelError that names the variable."""
     try:
         yield
-    except (ArithmeticError, ValueError, TypeError, NameError, NotImplementedError) as error:
+    except (ArithmeticError, AttributeError, LookupError, NameError, NotImplementedError,
+            TypeError, ValueError) as error:
         raise ModelError(
             f"cannot be computed at time {model.time()}: {error}", file=path,
             key=_failing_variable(model, error.__traceback__),
@@ -164,13 +204,14 @@ def blame(model: Any, path: Path) -> Iterator[None]:
 
 
 def _failing_variable(model: Any, trace: TracebackType | None) -> str | None:
-    names = {identifier: name for name, identifier in model.namespace.items()}
+    names = {identifier: name.strip('"') for name, identifier in model.namespace.items()}
     states = {state: names[owner] for owner, used in model.dependencies.items() if owner in names
               for state in used if state.startswith("_")}
     found = None
     while trace is not None:
         frame = trace.tb_frame
-        state = getattr(frame.f_locals.get("self"), "py_name", None)
+        own = frame.f_locals.get("self")
+        state = own.py_name if isinstance(own, Stateful) else None
         found = names.get(frame.f_code.co_name) or states.get(str(state)) or found
         trace = trace.tb_next
     return found

@@ -17,7 +17,7 @@ __all__ = ["Entry", "check_integration_method", "read_entries", "read_text"]
 _SKETCH = "\\\\\\---///"
 _SETTINGS = "///---\\\\\\"
 _GROUP = re.compile(r"\*{4,}\s*\.?([^*]+?)\s*\*{4,}")
-_LEFT_SIDE = re.compile(r'\s*("[^"]*"|[^=(:\[]+)')
+_LEFT_SIDE = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^=(:\[]+)')
 # The fourth number of settings line 15 is the integration method; Vensim writes 0 for Euler.
 _METHOD = re.compile(r"^15:[^,]*,[^,]*,[^,]*,\s*(\d+)", re.MULTILINE)
 _METHOD_NAMES = {"1": "Runge-Kutta 4", "5": "Runge-Kutta 4", "3": "Runge-Kutta 2",
@@ -95,14 +95,18 @@ def check_integration_method(text: str, path: Path) -> None:
         )
 
 
-def read_entries(text: str) -> dict[str, Entry]:
-    """Return the equation blocks of an .mdl text by `kuzbass.errors.plain_name`."""
+def read_entries(text: str) -> dict[str, list[Entry]]:
+    """Return the equation blocks of an .mdl text by `kuzbass.errors.plain_name`.
+
+    An array may have several, in the order of the file.
+    """
     equations = text.partition(_SKETCH)[0]
     equations = re.sub(r"^\s*\{[^}]*\}", "", equations)
-    entries: dict[str, Entry] = {}
+    entries: dict[str, list[Entry]] = {}
     group = ""
     for block in equations.split("|"):
         equation, *fields = (" ".join(part.split()) for part in block.split("~"))
+        equation = equation.replace("\\ ", "")
         marker = _GROUP.match(equation)
         if marker:
             group = marker[1].strip()
@@ -111,8 +115,8 @@ def read_entries(text: str) -> dict[str, Entry]:
         if left is None or not fields:
             continue
         name = left[1].strip().strip('"')
-        entries[plain_name(name)] = Entry(
-            name, equation.replace("\\ ", ""), group,
+        entries.setdefault(plain_name(name), []).append(Entry(
+            name, equation, group,
             any("SUPPLEMENTARY" in field.upper() for field in fields[2:]),
-        )
+        ))
     return entries

@@ -180,6 +180,20 @@ def test_accuracy_of_powers() -> None:
     assert _ulps(found, exact) <= 2.0
 
 
+def test_accuracy_around_one() -> None:
+    """Where the logarithm is small, and from one interval of its table to the next."""
+    at = np.concatenate([np.linspace(0.7, 1.42, 20_001), 1.0 + np.geomspace(1e-15, 0.1, 200),
+                         1.0 - np.geomspace(1e-15, 0.1, 200)])
+    found = kernel_of(("ln", ("input", "a")), "llvm").run({"a": at}).values[0, 0]
+    exact = np.array([math.log(one) for one in at])
+    assert _ulps(found, exact) <= 1.0
+    tree = ("pow", ("input", "a"), ("input", "b"))
+    # The larger the exponent, the more digits the logarithm needs.
+    for exponent, limit in ((0.3, 1.0), (-2.7, 1.0), (45.5, 2.0), (900.0, 8.0)):
+        found = kernel_of(tree, "llvm").run({"a": at, "b": exponent}).values[0, 0]
+        assert _ulps(found, np.array([math.pow(one, exponent) for one in at])) <= limit
+
+
 def test_a_lane_does_not_change_its_neighbours() -> None:
     """One odd lane sends all eight the slow way; the bits stay."""
     tree = ("pow", ("input", "a"), ("number", 1.7))

@@ -112,7 +112,7 @@ def _chain(order: int, start: float, *, delay: bool) -> list[float]:
 # With a constant delay time, DELAY and SMOOTH of one order are the same.
 CHAINS = {
     "smooth": (1, 1.0), "smooth from": (1, 0.5), "smooth three": (3, 1.0),
-    "smooth three from": (3, 0.5), "delay": (1, 1.0), "delay from": (1, 0.5),
+    "smooth three from": (3, 0.5), "smooth n": (3, 0.5), "delay": (1, 1.0), "delay from": (1, 0.5),
     "delay three": (3, 1.0), "delay three from": (3, 0.5),
 }
 

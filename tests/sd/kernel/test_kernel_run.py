@@ -246,8 +246,8 @@ def test_impossible_kernel(tiny: Tiny, arguments: dict[str, object], message: st
         ("world price * (1.0 - tax rate)", "world price * (1.0 - tax rate) + RANDOM UNIFORM("
          "0.0, 1.0, 1.0) * world price", "net price: .* not support RANDOM UNIFORM"),
         ("SMOOTHI(net price, perception time, initial perceived price)",
-         "SMOOTH N(net price, perception time, initial perceived price, 2)",
-         "perceived price: .* not support SMOOTH N"),
+         "DELAY N(net price, perception time, initial perceived price, 2)",
+         "perceived price: .* not support DELAY N"),
         ("capacity * net price", "capacity * net price * ARCTAN(tax rate)",
          "revenue: the kernel does not support ARCTAN"),
         ("capacity * net price", "DELAY FIXED(capacity * net price, tax rate * one year, 0.0)",

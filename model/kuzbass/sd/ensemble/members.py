@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from kuzbass.errors import InputError
+from kuzbass.sd.kernel.values import Scaled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -227,8 +228,7 @@ class Members:
                 inputs[name] = column
             elif kind == "scale":
                 assert self.opening is not None  # checked when made
-                path = np.atleast_2d(case.inputs[name])
-                inputs[name] = path + path * np.outer(column - 1.0, self.opening)
+                inputs[name] = Scaled(np.atleast_2d(case.inputs[name]), column, self.opening)
             elif kind == "row":
                 assert self.rows is not None  # checked when made
                 chosen = self.rows.table[column.astype(int)]

@@ -83,10 +83,12 @@ class Histogram:
             return
         self.low = np.minimum(self.low, values.min(axis=2))
         self.high = np.maximum(self.high, values.max(axis=2))
+        offset = BINS * np.arange(values.shape[1], dtype=np.intp)[:, None]
         for t in range(len(values)):
-            place = (values[t] - self.start[t, :, None]) / self.width[t, :, None]
-            bins = np.clip(place, 0, BINS - 1).astype(np.int64)
-            bins += BINS * np.arange(len(bins))[:, None]
+            place = values[t] - self.start[t, :, None]
+            place /= self.width[t, :, None]
+            bins = np.clip(place, 0, BINS - 1, out=place).astype(np.intp)
+            bins += offset
             self.counts[t] += np.bincount(bins.ravel(),
                                           minlength=self.counts[t].size).reshape(-1, BINS)
 

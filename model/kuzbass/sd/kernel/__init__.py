@@ -8,5 +8,7 @@ is needed.
 from kuzbass.sd.kernel.compile import compile_model
 from kuzbass.sd.kernel.kernel import ENGINE, Kernel, KernelResult, NonFinite
 from kuzbass.sd.kernel.nodes import UnsupportedError
+from kuzbass.sd.kernel.values import Scaled
 
-__all__ = ["ENGINE", "Kernel", "KernelResult", "NonFinite", "UnsupportedError", "compile_model"]
+__all__ = ["ENGINE", "Kernel", "KernelResult", "NonFinite", "Scaled", "UnsupportedError",
+           "compile_model"]

@@ -32,6 +32,7 @@ def compile_model(
     *,
     vary: Iterable[str] | None = (),
     moving: Iterable[str] | None = (),
+    scaled: Iterable[str] = (),
     outputs: Iterable[str] | None = None,
     time_step: float | None = None,
     final_time: float | None = None,
@@ -58,6 +59,9 @@ def compile_model(
     moving : iterable of str, optional
         Constants of `vary` that will get time paths, ``None`` for all.  A run may give a path to
         any constant; one that is not listed here costs a compilation when it first happens.
+    scaled : iterable of str, optional
+        Drivers of `vary` that will get a factor on their path in every run, see
+        `kuzbass.sd.kernel.Scaled`; a factor on another driver costs a path for every run.
     outputs : iterable of str, optional
         Variables to return; all but lookups and control variables if left out.
     time_step, final_time : float, optional
@@ -95,7 +99,7 @@ def compile_model(
     names = _inputs(ir, vary)
     spec = Spec(names, _moving(ir, names, moving), _outputs(ir, outputs),
                 ir.time_axis["INITIAL TIME"], axis.time_step, axis.steps,
-                int(axis.save_every / axis.time_step), method)
+                int(axis.save_every / axis.time_step), method, _scaled(ir, names, scaled))
     if verify:
         _verify(model, axis)
     kernel = _kernel(ir, spec, backend)
@@ -167,6 +171,14 @@ def _moving(
     for name in sorted(names):
         if name not in vary or name not in ir.constants:
             raise InputError("cannot be moving", key=name, allowed="constants of vary")
+    return tuple(sorted(names))
+
+
+def _scaled(ir: Ir, vary: tuple[str, ...], scaled: Iterable[str]) -> tuple[str, ...]:
+    names = {ir.written(name) for name in scaled}
+    for name in sorted(names):
+        if name not in vary or name not in ir.drivers:
+            raise InputError("cannot be scaled", key=name, allowed="drivers of vary")
     return tuple(sorted(names))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,9 @@ class Compiled:
         self._layout = Layout.of(plan)
         self._code = Code(content)
         self._series = _aligned(series(plan))
+        # Tables that only time reads are in the series already.
+        nodes = (*plan.once, *plan.core, *plan.extra)
+        self._tables = {plan.graph[node][1] for node in nodes if plan.graph[node][0] == "table"}
 
     def run(self, scalars: list[Array], paths: list[Array], tables: list[Table], n: int,
             threads: int) -> tuple[Array, NDArray[np.bool_]]:
@@ -52,13 +56,16 @@ class Compiled:
         """
         plan, spec = self._plan, self._plan.spec
         blocks = -(-n // LANES)
-        outputs = _empty((spec.saved, len(plan.outputs), blocks * LANES))
+        # An odd number of cache lines a row: else all rows would share a few places of the cache.
+        outputs = _empty((spec.saved, len(plan.outputs), (blocks | 1) * LANES))
         bad = np.empty(blocks * LANES, dtype=np.bool_)
         flags = _empty((blocks * LANES,))
         inputs = [_lanes(array, blocks) for array in (*(s[:, None] for s in scalars), *paths)]
-        packed = [_rows(table, blocks) for table in tables]
+        packed = {place: _rows(tables[place], blocks) for place in self._tables}
         input_places = np.array([_input_place(array) for array in inputs], dtype=np.int64)
-        table_places = np.array([_table_place(*arrays) for arrays in packed], dtype=np.int64)
+        table_places = np.zeros((len(tables) + 1, 5), dtype=np.int64)
+        for place, arrays in packed.items():
+            table_places[place] = _table_place(*arrays)
         arguments = np.array([
             input_places.ctypes.data, table_places.ctypes.data, self._series.ctypes.data,
             outputs.ctypes.data, flags.ctypes.data, outputs.strides[0], outputs.strides[1],
@@ -88,19 +95,22 @@ def _spread(work: Callable[[int, int], None], blocks: int, threads: int) -> None
 
 def _lanes(array: Array, blocks: int) -> Array:
     """Return an input (1 or n, rows) as (1 or blocks, rows, 8)."""
-    rows = array.shape[1]
-    if len(array) == 1:
+    runs, rows = array.shape
+    if runs == 1:
         result = _empty((1, rows, LANES))
         result[...] = array[0][:, None]
         return result
     result = _empty((blocks, rows, LANES))
-    result[...] = _padded(array, blocks).reshape(blocks, LANES, rows).transpose(0, 2, 1)
+    whole = runs // LANES
+    result[:whole] = array[:whole * LANES].reshape(whole, LANES, rows).transpose(0, 2, 1)
+    if whole < blocks:
+        result[whole] = _padded(array[whole * LANES:], 1).T
     return result
 
 
 def _padded(array: Array, blocks: int) -> Array:
     """Repeat the last run until all lanes are full."""
-    return np.pad(array, ((0, blocks * LANES - len(array)), (0, 0)), mode="edge")
+    return array[np.minimum(np.arange(blocks * LANES), len(array) - 1)]
 
 
 def _input_place(array: Array) -> tuple[int, int, int]:
@@ -126,7 +136,7 @@ def _table_place(x: Array, y: Array, slope: Array) -> tuple[int, int, int, int, 
 
 def _empty(shape: tuple[int, ...]) -> Array:
     """Return an array whose data start on a cache line, as the code's vectors must."""
-    size = int(np.prod(shape))
+    size = math.prod(shape)
     memory = np.empty(size + LANES)
     shift = -memory.ctypes.data % (LANES * _BYTES) // _BYTES
     return memory[shift:shift + size].reshape(shape)

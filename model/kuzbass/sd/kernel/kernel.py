@@ -139,10 +139,11 @@ class Kernel:
 
         Parameters
         ----------
-        values : mapping of str to float, ndarray or pandas.Series, optional
+        values : mapping of str to float, ndarray, pandas.Series or Scaled, optional
             Inputs by name, each in the unit of its variable.  Of a constant or a driver: a number;
             one per run, (n,); time paths at the steps, (n, steps + 1), or (1, steps + 1) for all
             runs; a series indexed by time, linear between its points and held beyond them.  Of a
+            driver also a path with a factor for every run, `kuzbass.sd.kernel.Scaled`.  Of a
             table: a series x -> y; values at its own x, (points,) or (n, points).
             What is left out is as in the model.
         n : int, optional
@@ -192,20 +193,23 @@ class Kernel:
         if self._backend == "numpy":
             return Batch(plan)
         # Here: a batch by NumPy needs no compiler.
-        from kuzbass.sd.kernel import compiled, llvm_printer, machine  # noqa: PLC0415
+        from kuzbass.sd.kernel import compiled, machine  # noqa: PLC0415
 
         key = (machine.features(), plan.spec.moving)
         if key not in self._codes:
             name = cache.key(self._ir.sha256, asdict(plan.spec), machine.features())
             content = cache.load(name)
             if content is None:
-                content = machine.compile_text(llvm_printer.print_plan(plan))
+                from kuzbass.sd.kernel.llvm_printer import print_plan  # noqa: PLC0415 - so here
+
+                content = machine.compile_text(print_plan(plan))
                 cache.store(name, content)
             self._codes[key] = content
         return compiled.Compiled(plan, self._codes[key])
 
     def _read(self, values: Mapping[str, Any] | None, n: int | None) -> Values:
-        return read_values(self._ir, self.vary, self._step_times(), values or {}, n)
+        return read_values(self._ir, self.vary, self._spec.scaled, self._step_times(),
+                           values or {}, n)
 
     def _step_times(self) -> Array:
         spec = self._spec

@@ -1,9 +1,11 @@
 """exp, ln, power, sine, cosine and table reading as LLVM text on eight double lanes.
 
 Only operations that IEEE 754 defines, and fused multiply-add where it is written: the results are
-the same bits on every machine.  exp and ln follow the usual reductions (FreeBSD's libm: e_exp.c,
-e_log.c); the power keeps its logarithm in two doubles (Dekker's arithmetic).  Errors are below
-one unit in the last place for exp and ln and below a few for powers, sine and cosine.
+the same bits on every machine.  exp and ln reduce their argument by tables of eight numbers (Tang,
+ACM TOMS 15 (1989) 144 and 16 (1990) 378), which fit a register, and leave the rest to a minimax
+polynomial; nothing is divided.  The power keeps its logarithm in two doubles (Dekker's
+arithmetic).  Errors are below one and a half units in the last place for exp, ln and powers that
+are not extreme, and below a few for sine and cosine.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from decimal import Decimal, localcontext
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -24,18 +27,42 @@ GROUPED = ("exp", "ln", "pow")
 V = "<8 x double>"
 _I = "<8 x i64>"
 _MAGIC = 6755399441055744.0  # 1.5 * 2**52: adding it leaves a whole number in the low bits
-_MAGIC_BITS = struct.unpack("<q", struct.pack("<d", _MAGIC))[0]
-_ROOT_HALF = struct.unpack("<q", struct.pack("<d", math.sqrt(0.5)))[0]
+
+
+def _bits(value: float) -> int:
+    return int(struct.unpack("<q", struct.pack("<d", value))[0])
+
+
+_MAGIC_BITS = _bits(_MAGIC)
 # ln 2 and pi/2 in parts: the first parts have zeros at the end, so that whole multiples are exact.
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _LOG2_E = 1.44269504088896338700e00
 _HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33)
 _SMALLEST = 2.2250738585072014e-308  # of the normal doubles
-_EXP = [1.0 / math.factorial(power) for power in range(2, 14)]
-_LOG = [6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
-        2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
-        1.479819860511658591e-01]
-_ATANH = [1.0 / power for power in range(3, 23, 2)]
+# (exp r - 1 - r) / r**2 for |r| <= ln 2 / 16, relative error 3e-18 of exp r.
+_EXP = [0.50000000000003, 0.16666666666667407, 0.04166666656948055, 0.008333333316508616,
+        0.0013889782709889356, 0.0001984247323401221]
+# The bits of 2**(i/8) less i at the place where the exponent's eighths come in.
+_ROOTS = [_bits(2.0 ** (i / 8)) - (i << 49) for i in range(8)]
+# (ln(1 + r) - r) / r**2 for |r| <= 1/16, error 5e-18 of r.
+_LOG = [-0.5000000000000008, 0.3333333333333367, -0.24999999999584563, 0.1999999999899091,
+        -0.16666667265550456, 0.14285715309343985, -0.12499648755744404, 0.11110645875731391,
+        -0.10089925600683664, 0.09188554188485334]
+# A number z 2**n has z in one of eight intervals; z times the inverse of its interval is within
+# 1/16 of one and exact after subtraction of one.  The interval of one itself has the inverse one.
+_FIRST = _bits(1.0) - (14 << 49) // 3
+_INVERSES = [11 / 8, 5 / 4, 9 / 8, 17 / 16, 1.0, 29 / 32, 13 / 16, 3 / 4]
+
+
+def _minus_ln_in_two(value: float) -> tuple[float, float]:
+    """Return -ln value as a multiple of 2**-42, which adds exactly to those of ln 2, and a rest."""
+    with localcontext(prec=50):
+        exact = -Decimal(value).ln()
+        high = round(exact * 2**42) / 2.0**42
+        return high, float(exact - Decimal(high))
+
+
+_LOGS_HIGH, _LOGS_LOW = zip(*map(_minus_ln_in_two, _INVERSES), strict=True)
 _SIN = [(-1) ** k / math.factorial(2 * k + 1) for k in range(1, 9)]
 _COS = [(-1) ** k / math.factorial(2 * k) for k in range(2, 10)]
 
@@ -100,6 +127,9 @@ class _Body:
     def int(self, op: str, a: str, b: int) -> str:
         return self._put(f"{op} {_I} {a}, splat (i64 {b})")
 
+    def add(self, a: str, b: str) -> str:
+        return self._put(f"add {_I} {a}, {b}")
+
     def polynomial(self, x: str, factors: Sequence[float]) -> str:
         """Return ``factors[0] + factors[1] x + ...`` by Estrin's rule: short chains."""
         terms: list[str | float] = list(factors)
@@ -119,43 +149,73 @@ class _Body:
         low = self.int("add", self.bits(shifted), 1023 - _MAGIC_BITS)
         return self.double(self.int("shl", low, 52))
 
+    def read(self, table: Sequence[float], place: str) -> str:
+        """Return the entries, all whole or all not, of a table of eight at the low bits of `place`.
+
+        LLVM knows this chain of instructions as one permutation where the processor has it.
+        """
+        kind, one = (_I, "i64") if isinstance(table[0], int) else (V, "double")
+        entries = ", ".join(f"{one} {_scalar(entry)}" for entry in table)
+        low, whole = self.int("and", place, 7), "poison"
+        for lane in range(8):
+            index = self._put(f"extractelement {_I} {low}, i64 {lane}")
+            entry = self._put(f"extractelement {kind} <{entries}>, i64 {index}")
+            whole = self._put(f"insertelement {kind} {whole}, {one} {entry}, i64 {lane}")
+        return whole
+
     def exp_of(self, high: str, low: str | None, *, usual: bool) -> str:
         """Return exp(high + low); `usual` if high is known to be within 700 of zero."""
         if not usual:
             high = self.choose(self.compare("ogt", high, 720.0), 720.0, high)
             high = self.choose(self.compare("olt", high, -760.0), -760.0, high)
-        shifted = self.fma(high, _LOG2_E, _MAGIC)
-        whole = self.op("fsub", shifted, _MAGIC)
-        back = self.negative(whole)
-        rest = self.fma(back, _LN2_LOW, self.fma(back, _LN2_HIGH, high))
+        shifted = self.fma(high, 8.0 * _LOG2_E, _MAGIC)
+        eighths = self.op("fsub", shifted, _MAGIC)
+        back = self.negative(eighths)
+        rest = self.fma(back, _LN2_LOW / 8.0, self.fma(back, _LN2_HIGH / 8.0, high))
         if low is not None:
             rest = self.op("fadd", rest, low)
         square = self.op("fmul", rest, rest)
         tail = self.fma(self.polynomial(rest, _EXP), square, rest)
-        value = self.op("fadd", tail, 1.0)
+        bits = self.bits(shifted)
+        root = self.read(_ROOTS, bits)
         if usual:
-            return self.op("fmul", value, self.power_of_two(shifted))
+            scale = self.double(self.add(root, self.int("shl", bits, 49)))
+            return self.fma(scale, tail, scale)
+        root = self.double(self.add(root, self.int("shl", self.int("and", bits, 7), 49)))
+        value = self.fma(root, tail, root)
         # Two factors, for 2**whole alone may be beyond the largest or smallest double.
+        whole = self.call("llvm.floor.v8f64", self.op("fmul", eighths, 0.125))
         half = self.fma(whole, 0.5, _MAGIC)
         other = self.op("fadd", self.op("fsub", whole, self.op("fsub", half, _MAGIC)), _MAGIC)
         value = self.op("fmul", value, self.power_of_two(half))
         return self.op("fmul", value, self.power_of_two(other))
 
-    def split(self, x: str, *, usual: bool) -> tuple[str, str]:
-        """Return z - 1 and n of x = z 2**n with z between the roots of 1/2 and 2."""
+    def ln_in_two(self, x: str, *, usual: bool) -> tuple[str, str]:
+        """Return ln x as two doubles, the second small; `usual` if all lanes are normal."""
         small = ""
         if not usual:
             small = self.compare("olt", x, _SMALLEST)
             x = self.choose(small, self.op("fmul", x, 2.0**54), x)
-        bits = self.bits(x)
         # 1023 keeps the exponent positive, for an arithmetic shift of i64 is not everywhere.
-        above = self.int("add", bits, (1023 << 52) - _ROOT_HALF)
+        above = self.int("add", self.bits(x), (1023 << 52) - _FIRST)
         exponent = self.int("add", self.int("lshr", above, 52), _MAGIC_BITS - 1023)
         whole = self.op("fsub", self.double(exponent), _MAGIC)
         if not usual:
             whole = self.op("fadd", whole, self.choose(small, -54.0, 0.0))
-        mantissa = self.int("add", self.int("and", above, (1 << 52) - 1), _ROOT_HALF)
-        return self.op("fsub", self.double(mantissa), 1.0), whole
+        mantissa = self.double(self.int("add", self.int("and", above, (1 << 52) - 1), _FIRST))
+        place = self.int("lshr", above, 49)
+        rest = self.fma(mantissa, self.read(_INVERSES, place), -1.0)
+        base = self.fma(whole, _LN2_HIGH, self.read(_LOGS_HIGH, place))
+        low = self.fma(whole, _LN2_LOW, self.read(_LOGS_LOW, place))
+        high = self.op("fadd", base, rest)
+        lost = self.op("fadd", self.op("fsub", base, high), rest)  # base is zero or the larger
+        square = self.op("fmul", rest, rest)
+        tail = self.fma(square, self.polynomial(rest, _LOG), low)
+        return high, self.op("fadd", lost, tail)
+
+
+def _scalar(value: float) -> str:
+    return str(value) if isinstance(value, int) else number(value)
 
 
 def _text(value: str | float) -> str:
@@ -168,14 +228,7 @@ def _exp(body: _Body, *, usual: bool) -> str:
 
 
 def _ln(body: _Body, *, usual: bool) -> str:
-    f, whole = body.split(body.x, usual=usual)
-    ratio = body.op("fdiv", f, body.op("fadd", f, 2.0))
-    square = body.op("fmul", ratio, ratio)
-    series = body.op("fmul", square, body.polynomial(square, _LOG))
-    half = body.op("fmul", body.op("fmul", f, 0.5), f)
-    tail = body.fma(ratio, body.op("fadd", half, series), body.op("fmul", whole, _LN2_LOW))
-    value = body.op("fsub", body.op("fsub", half, tail), f)
-    value = body.fma(whole, _LN2_HIGH, body.negative(value))
+    value = body.op("fadd", *body.ln_in_two(body.x, usual=usual))
     if usual:
         body.check = body.is_normal(body.x)
         return value
@@ -187,7 +240,9 @@ def _ln(body: _Body, *, usual: bool) -> str:
 
 def _pow(body: _Body, *, usual: bool) -> str:
     size = body.x if usual else body.call("llvm.fabs.v8f64", body.x)
-    high, low = _log_in_two(body, size, usual=usual)
+    first, rest = body.ln_in_two(size, usual=usual)
+    high = body.op("fadd", first, rest)
+    low = body.op("fsub", rest, body.op("fsub", high, first))
     product = body.op("fmul", high, body.y)
     error = body.fma(low, body.y, body.fma(high, body.y, body.negative(product)))
     if usual:
@@ -205,33 +260,6 @@ def _pow(body: _Body, *, usual: bool) -> str:
     unknown = body.compare("uno", body.x, body.y)
     value = body.choose(unknown, math.nan, value)
     return body.choose(body.compare("oeq", body.y, 0.0), 1.0, value)
-
-
-def _log_in_two(body: _Body, x: str, *, usual: bool) -> tuple[str, str]:
-    """Return ln x as the sum of two doubles, the second the rounding error of the first."""
-    f, whole = body.split(x, usual=usual)
-    z = body.op("fadd", f, 1.0)
-    below = body.op("fadd", z, 1.0)
-    below_low = body.op("fsub", z, body.op("fsub", below, 1.0))
-    inverse = body.op("fdiv", 1.0, below)
-    ratio = body.op("fmul", f, inverse)
-    missing = body.fma(body.negative(ratio), below, f)
-    missing = body.fma(body.negative(ratio), below_low, missing)
-    ratio_low = body.op("fmul", missing, inverse)
-    square = body.op("fmul", ratio, ratio)
-    cubed = body.op("fmul", square, ratio)
-    tail = body.op("fmul", cubed, body.polynomial(square, _ATANH))
-    tail = body.op("fmul", body.op("fadd", tail, ratio_low), 2.0)
-    twice = body.op("fmul", ratio, 2.0)
-    base = body.op("fmul", whole, _LN2_HIGH)
-    high = body.op("fadd", base, twice)
-    # Two-sum: exact whichever of the two is the larger.
-    part = body.op("fsub", high, base)
-    lost = body.op("fadd", body.op("fsub", base, body.op("fsub", high, part)),
-                   body.op("fsub", twice, part))
-    low = body.op("fadd", body.fma(whole, _LN2_LOW, tail), lost)
-    total = body.op("fadd", high, low)
-    return total, body.op("fsub", low, body.op("fsub", total, high))
 
 
 def _sign_of_power(body: _Body, value: str) -> str:

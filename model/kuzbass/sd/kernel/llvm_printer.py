@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from kuzbass.sd.kernel.llvm_layout import LANES, Layout
 from kuzbass.sd.kernel.llvm_loops import print_loops
-from kuzbass.sd.kernel.llvm_math import GROUPED, TOGETHER, V, prelude, splat
+from kuzbass.sd.kernel.llvm_math import GROUPED, V, prelude, splat
+from kuzbass.sd.kernel.llvm_order import in_order
 from kuzbass.sd.kernel.nodes import BOOLEANS, arguments
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class _Function:
         self.plan, self.layout = plan, layout
         self.lines: list[str] = []
         self._names: dict[int, str] = {}
+        self._columns = {node: place for place, node in enumerate(plan.columns)}
         self._count = 0
 
     def put(self, text: str) -> str:
@@ -61,32 +63,15 @@ class _Function:
         return self.put(f"getelementptr {V}, ptr {base}, i64 {place}") if place else base
 
     def print_nodes(self, nodes: Iterable[int]) -> None:
-        """Print nodes in turn; what they read from elsewhere is loaded when needed.
-
-        Independent calls of the same function are drawn together.
-        """
-        todo = {node: None for node in nodes if self.plan.graph[node][0] not in {"path", "state"}}
-        partners = _partners(self.plan, todo)
-        while todo:
-            self._print(next(iter(todo)), todo, partners)
-
-    def _print(self, node: int, todo: dict[int, None], partners: dict[int, list[int]]) -> None:
-        group = [one for one in partners.get(node, [node]) if one in todo][:TOGETHER]
-        for arg in self.plan.graph.reachable(
-                {arg for one in group for arg in arguments(self.plan.graph[one])}
-                if len(group) > 1 else ()):
-            if arg in todo:
-                self._print(arg, todo, partners)
-        if node not in todo:  # drawn forward meanwhile
-            return
-        group = [one for one in group if one in todo]
-        if self.plan.graph[node][0] in GROUPED:
-            self._call_group(group)
-        else:
-            self._names[node] = self.compute(node)
-        for one in group:
-            del todo[one]
-            self.computed(one)
+        """Print nodes in turns; what they read from elsewhere is loaded when needed."""
+        graph = self.plan.graph
+        for turn in in_order(graph, [n for n in nodes if graph[n][0] not in {"path", "state"}]):
+            if graph[turn[0]][0] in GROUPED:
+                self._call_group(turn)
+            else:
+                self._names[turn[0]] = self.compute(turn[0])
+            for node in turn:
+                self.computed(node)
 
     def _call_group(self, group: list[int]) -> None:
         op = self.plan.graph[group[0]][0]
@@ -109,8 +94,8 @@ class _Function:
             return splat(what[0])
         if op == "truth":
             return f"splat (i1 {'true' if what[0] else 'false'})"
-        self._names[node] = self.fetch(node, op, what)
-        return self._names[node]
+        # Loaded again at each use: what is kept would only be stored and loaded elsewhere.
+        return self.fetch(node, op, what)
 
     def fetch(self, node: int, op: str, what: list[int]) -> str:
         """Load a value that another function has computed."""
@@ -120,8 +105,7 @@ class _Function:
             return self.path(what[0])
         if node in self.layout.fixed:
             return self._truth(node, self.load("%work", self.layout.fixed[node]))
-        column = self.plan.columns.index(node)
-        pointer = self.put(f"getelementptr double, ptr %series, i64 {column}")
+        pointer = self.put(f"getelementptr double, ptr %series, i64 {self._columns[node]}")
         scalar = self.put(f"load double, ptr {pointer}, align 8")
         return self._truth(node, self._spread(scalar))
 
@@ -216,23 +200,6 @@ class _Function:
         shift = self.put(f"mul <8 x i64> {spread}, <{lanes}>")
         return self.put(f"call {V} @table({V} {at}, ptr {x}, ptr {y}, ptr {slope}, i64 {count}, "
                         f"<8 x i64> {shift})")
-
-
-def _partners(plan: Plan, nodes: Iterable[int]) -> dict[int, list[int]]:
-    """Return, by call, the calls of the same function with as many calls before them.
-
-    None of them acts on another.  The own node comes first, then those that follow it.
-    """
-    before: dict[int, int] = {}
-    same: dict[tuple[str, int], list[int]] = {}
-    for node in nodes:
-        op = plan.graph[node][0]
-        before[node] = max((before.get(arg, 0) for arg in arguments(plan.graph[node])), default=0)
-        if op in GROUPED:
-            same.setdefault((op, before[node]), []).append(node)
-            before[node] += 1
-    return {node: calls[place:] + calls[:place] for calls in same.values()
-            for place, node in enumerate(calls)}
 
 
 class _Start(_Function):

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
     from kuzbass.sd.kernel.ir import Ir
 
-__all__ = ["Plan", "PlanState", "Spec", "make_plan"]
+__all__ = ["FACTOR", "SHARE", "Plan", "PlanState", "Spec", "make_plan"]
+
+# Inputs that come with a scaled driver.
+FACTOR, SHARE = "{}: factor", "{}: share"  # no name of a variable has a colon
 
 # Moments of evaluation: folded, once a run, once for all runs at each time, at each step.
 _LITERAL, _ONCE, _SERIES, _STEP = range(4)
+_JUMPS = frozenset({"trunc", "mod", "eq", "ne"})
 _LEVELS = {"number": _LITERAL, "truth": _LITERAL, "scalar": _ONCE, "path0": _ONCE,
            "time": _SERIES, "path": _STEP, "state": _STEP}
 
@@ -45,6 +49,8 @@ class Spec:
         Number of steps, and steps from one saved time to the next.
     method : {"euler", "rk4"}
         Integration method.
+    scaled : tuple of str
+        The drivers of `vary` whose path gets a factor in every run, see `values.Scaled`.
     """
 
     vary: tuple[str, ...]
@@ -55,6 +61,7 @@ class Spec:
     steps: int
     save_every: int
     method: str
+    scaled: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -195,8 +202,7 @@ class _Planner:
         if op in {"driver", "driver0"}:
             if rest[0] not in spec.vary:
                 return needed[0]
-            return graph.leaf("path" if op == "driver" else "path0",
-                              _position(self._plan.paths, rest[0]))
+            return self._path(rest[0], "path" if op == "driver" else "path0")
         if op == "state":
             return graph.leaf("state", self._state_of.setdefault(rest[0], len(self._state_of)))
         if op == "time":
@@ -206,6 +212,17 @@ class _Planner:
         if number in self._inverted:
             return graph.add("mul", needed[0], graph.add("div", graph.number(1.0), needed[1]))
         return graph.add(op, *needed)
+
+    def _path(self, name: str, kind: str) -> int:
+        """Return the node of a driver that a run sets: path + path * ((factor - 1) * share)."""
+        graph, plan = self._graph, self._plan
+        path = graph.leaf(kind, _position(plan.paths, name))
+        if name not in self._spec.scaled:
+            return path
+        factor = graph.leaf("scalar", _position(plan.scalars, FACTOR.format(name)))
+        share = graph.leaf(kind, _position(plan.paths, SHARE.format(name)))
+        growth = graph.add("mul", graph.add("sub", factor, graph.number(1.0)), share)
+        return graph.add("add", path, graph.add("mul", path, growth))
 
     def _constant(self, name: str, *, at_start: bool) -> int:
         if name in self._controls:
@@ -301,8 +318,10 @@ def _inverted(graph: Graph) -> set[int]:
         if node[0] in {"number", "truth", "constant", "start", "driver0"} or (
                 args and fixed.issuperset(args)):
             fixed.add(number)
-        if node[0] == "trunc" or node[0] in BOOLEANS:
-            exact.update(args)  # one bit less may be one whole number less
+        if node[0] in BOOLEANS:
+            exact.update(args)
+        if node[0] in _JUMPS:  # one bit less may be one whole number less
+            exact.update(graph.reachable(args))
         if node[0] == "div" and number not in fixed:
             divisions.setdefault(node[2], []).append(number)
     return {number for divisor, numbers in divisions.items() for number in numbers

@@ -11,6 +11,7 @@ from kuzbass.errors import plain_name
 from kuzbass.sd import graph as causal
 from kuzbass.sd.kernel.ir import Ir, State, Symbol
 from kuzbass.sd.kernel.nodes import UnsupportedError
+from kuzbass.sd.subscripts import ArrayCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,11 +24,12 @@ Stage = Literal["now", "start"]
 
 _SMALL = 1e-6  # what Vensim and PySD take for zero
 _CONTROLS = ("INITIAL TIME", "FINAL TIME", "TIME STEP", "SAVEPER")
-_STATEFUL = (ae.IntegStructure, ae.SmoothStructure, ae.DelayStructure, ae.DelayFixedStructure,
+_SMOOTHS = (ae.SmoothStructure, ae.SmoothNStructure)
+_STATEFUL = (ae.IntegStructure, *_SMOOTHS, ae.DelayStructure, ae.DelayFixedStructure,
              ae.TrendStructure, ae.ForecastStructure, ae.SampleIfTrueStructure,
              ae.InitialStructure)
 _REFUSED: dict[type, str] = {
-    ae.SmoothNStructure: "SMOOTH N", ae.DelayNStructure: "DELAY N",
+    ae.DelayNStructure: "DELAY N",
     ae.AllocateAvailableStructure: "ALLOCATE AVAILABLE",
     ae.AllocateByPriorityStructure: "ALLOCATE BY PRIORITY",
     ae.LookupsStructure: "a table inside an equation", ae.DataStructure: "outside data",
@@ -62,8 +64,10 @@ class Translator:
                        if plain_name(name) in model.index}
         self._read_tables()
         drivers = set(causal.drivers(model))
-        for name in self._order():
-            self._variable(name, is_driver=name in drivers)
+        for name in self._order("start"):
+            self._at_start(name, is_driver=name in drivers)
+        for name in self._order("now"):
+            self._at_each_step(name, is_driver=name in drivers)
         while self._unfinished:  # a rate may hold further states
             owner, ast, first = self._unfinished.pop()
             self._owner = owner
@@ -80,36 +84,41 @@ class Translator:
                 raise self._refusal("a table that is not interpolated", name)
             self._ir.tables[name] = (curve.x.tolist(), curve.y.tolist())
 
-    def _order(self) -> list[str]:
-        """Return all variables, causes first; states by the causes of their initial values."""
-        graph = causal.dependencies(self._model)
+    def _order(self, stage: Stage) -> list[str]:
+        """Return all variables, causes first; at the start, initial values are causes as well."""
+        graph = causal.dependencies(self._model, start=stage == "start")
         acting: nx.DiGraph[str] = nx.DiGraph()
         acting.add_nodes_from(self._model.variables)
         acting.add_edges_from((cause, effect) for cause, effect, when in graph.edges(data=True)
-                              if when["now"] or when["initial"])
-        return list(nx.lexicographical_topological_sort(
-            acting, {name: place for place, name in enumerate(acting)}.get))
+                              if when["now"] or (stage == "start" and when["initial"]))
+        return [name for name in nx.lexicographical_topological_sort(
+                    acting, {name: place for place, name in enumerate(acting)}.get)
+                if name != causal.TIME and self._model.variables[name].kind != "lookup"]
 
-    def _variable(self, name: str, *, is_driver: bool) -> None:
-        if name == causal.TIME or self._model.variables[name].kind == "lookup":
-            return
+    def _at_start(self, name: str, *, is_driver: bool) -> None:
         self._owner = name
-        equation = self._model.equations[name]
-        now, start = self._values["now"], self._values["start"]
+        start, ast = self._values["start"], self._model.equations[name].ast
         if name in self._ir.controls:
-            now[name] = start[name] = self._graph.leaf("constant", name)
+            start[name] = self._graph.leaf("constant", name)
         elif self._model.variables[name].kind == "constant":
-            self._ir.constants[name] = float(equation.ast)
-            now[name] = self._graph.leaf("constant", name)
+            self._ir.constants[name] = float(ast)
             start[name] = self._graph.leaf("start", name)
         else:
-            now[name] = self._as_number(equation.ast, "now")
-            start[name] = self._as_number(equation.ast, "start")
-            has_state = any(isinstance(node, _STATEFUL) for node, _ in causal.walk(equation.ast))
-            if is_driver and not has_state:
-                self._ir.drivers[name] = (now[name], start[name])
-                now[name] = self._graph.leaf("driver", name)
+            start[name] = self._as_number(ast, "start")
+            if is_driver and not _has_state(ast):
+                self._ir.drivers[name] = (-1, start[name])
                 start[name] = self._graph.leaf("driver0", name)
+
+    def _at_each_step(self, name: str, *, is_driver: bool) -> None:
+        self._owner = name
+        now, ast = self._values["now"], self._model.equations[name].ast
+        if name in self._ir.controls or self._model.variables[name].kind == "constant":
+            now[name] = self._graph.leaf("constant", name)
+        else:
+            now[name] = self._as_number(ast, "now")
+            if is_driver and not _has_state(ast):
+                self._ir.drivers[name] = (now[name], self._ir.drivers[name][1])
+                now[name] = self._graph.leaf("driver", name)
 
     # expressions
 
@@ -134,6 +143,8 @@ class Translator:
             return self._expression(ast.expression, stage)
         if isinstance(ast, _STATEFUL):
             return self._stateful(ast, stage)
+        if isinstance(ast, ArrayCall):
+            raise self._refusal(ast.construct)
         raise self._refusal(_REFUSED.get(type(ast), type(ast).__name__))
 
     def _as_number(self, ast: Any, stage: Stage) -> int:
@@ -149,8 +160,6 @@ class Translator:
         return self._graph.number(value)
 
     def _reference(self, ast: Any, stage: Stage) -> int:
-        if ast.subscripts is not None:
-            raise self._refusal("subscripts")
         plain = plain_name(ast.reference.strip('"'))
         if plain == "time":
             return self._time(stage)
@@ -311,7 +320,7 @@ class Translator:
 
     def _starts(self, ast: Any) -> list[int]:
         """Return the initial value of each state of a stateful function."""
-        if isinstance(ast, ae.SmoothStructure):
+        if isinstance(ast, _SMOOTHS):
             return [self._as_number(ast.initial, "start")] * self._whole_order(ast)
         if isinstance(ast, ae.DelayStructure):
             return self._delay_starts(ast)
@@ -370,7 +379,7 @@ class Translator:
             if ast.non_negative:
                 raise self._refusal("a stock that cannot be negative")
             states[first].next = self._as_number(ast.flow, "now")
-        elif isinstance(ast, ae.SmoothStructure):
+        elif isinstance(ast, _SMOOTHS):
             self._finish_chain(first, self._whole_order(ast), self._smooth_rate(ast),
                                self._as_number(ast.input, "now"))
         elif isinstance(ast, ae.DelayStructure):
@@ -411,6 +420,10 @@ class Translator:
     def _refusal(self, construct: str, owner: str | None = None) -> UnsupportedError:
         return UnsupportedError(f"the kernel does not support {construct}",
                                 file=self._model.path, key=owner or self._owner)
+
+
+def _has_state(ast: Any) -> bool:
+    return any(isinstance(node, _STATEFUL) for node, _ in causal.walk(ast))
 
 
 _KINDS: dict[type, str] = {ae.DelayFixedStructure: "fixed", ae.SampleIfTrueStructure: "sample"}

@@ -10,6 +10,7 @@ import numpy as np
 
 from kuzbass.errors import InputError
 from kuzbass.sd.kernel.numpy_batch import evaluate
+from kuzbass.sd.kernel.plan import FACTOR, SHARE
 from kuzbass.sd.kernel.table import Table
 from kuzbass.sd.limits import check_values
 
@@ -23,7 +24,29 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Arguments", "Values", "arrange", "read_values"]
+__all__ = ["Arguments", "Scaled", "Values", "arrange", "read_values"]
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A path with a factor for every run: ``path + path * ((factor - 1) * share)``.
+
+    Attributes
+    ----------
+    path : ndarray (1, steps + 1)
+        In the unit of the driver.
+    factor : ndarray (n,)
+    share : ndarray (steps + 1,)
+        The share of the factor that is reached at each step, 0 to 1.
+    """
+
+    path: Array
+    factor: Array
+    share: Array
+
+    def at(self, factor: Array) -> Array:
+        """Return the paths with other factors, (factor, steps + 1)."""
+        return self.path + self.path * np.outer(factor - 1.0, self.share)
 
 
 @dataclass(frozen=True)
@@ -68,9 +91,12 @@ class Arguments:
 
 
 def read_values(
-    ir: Ir, vary: tuple[str, ...], times: Array, values: Mapping[str, Any], n: int | None
+    ir: Ir, vary: tuple[str, ...], scaled: tuple[str, ...], times: Array,
+    values: Mapping[str, Any], n: int | None,
 ) -> Values:
     """Check `values` against the model; `times` are those of the steps, (steps + 1,).
+
+    A factor on a driver that is not `scaled` becomes a path for every run.
 
     Raises
     ------
@@ -87,7 +113,12 @@ def read_values(
                              allowed=", ".join(vary) or "no input")
         if name in columns or name in tables:
             raise InputError("is set twice", key=given)
-        if ir.symbols[name].kind == "lookup":
+        if isinstance(value, Scaled) and name in scaled:
+            _check_scaled(ir, name, value)
+            columns[name] = value.path
+            columns[FACTOR.format(name)] = value.factor[:, None]
+            columns[SHARE.format(name)] = value.share[None, :]
+        elif ir.symbols[name].kind == "lookup":
             tables[name] = _table(ir, name, value)
         else:
             columns[name] = _column(ir, name, value, times)
@@ -110,6 +141,8 @@ def _count(sizes: dict[str, int], n: int | None) -> int:
 
 
 def _column(ir: Ir, name: str, value: Any, times: Array) -> Array:
+    if isinstance(value, Scaled):
+        value = value.at(value.factor)
     if _is_series(value):
         table = Table(*_points(value, name, "time"))
         check_values(name, table.y, ir.symbols[name])
@@ -120,6 +153,12 @@ def _column(ir: Ir, name: str, value: Any, times: Array) -> Array:
                          allowed=f"one number, (runs,), or (runs, {len(times)}) for time paths")
     check_values(name, array, ir.symbols[name])
     return array.reshape(-1, 1) if array.ndim < 2 else array
+
+
+def _check_scaled(ir: Ir, name: str, value: Scaled) -> None:
+    # Linear in the factor: the ends say it all.
+    ends = np.array([value.factor.min(), value.factor.max()])
+    check_values(name, value.at(ends), ir.symbols[name])
 
 
 def _table(ir: Ir, name: str, value: Any) -> Table:
