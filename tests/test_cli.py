@@ -105,7 +105,7 @@ def test_run_twice_gives_the_same_csv_and_replaces_the_folder(
     args = ("run", "--scenario", "s3-decline", *QUICK, "--out", out)
     assert kuzbass(*args)[0] == 0
     first = {path.name: path.read_bytes() for path in out.glob("*.csv")}
-    assert len(first) == 6
+    assert len(first) == 8
     (out / "stale.csv").write_text("x", encoding="utf-8")
     assert kuzbass(*args)[0] == 0
     assert {path.name: path.read_bytes() for path in out.glob("*.csv")} == first

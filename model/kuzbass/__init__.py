@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
     from kuzbass.region.scenario import load_scenario
     from kuzbass.sd.mdl import load_model
 
+    __version__: str
+
 __all__ = ["__version__", "compare", "load_model", "load_scenario", "resilience", "simulate"]
 
-__version__ = version("kuzbass")
 _HOMES = {
     "compare": "kuzbass.experiments.api",
     "load_model": "kuzbass.sd.mdl",
@@ -33,6 +33,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     # PySD and pandas take seconds to import; who only asks for a path need not wait.
+    if name == "__version__":
+        return import_module("importlib.metadata").version("kuzbass")
     if name not in _HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)

@@ -17,6 +17,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kuzbass import __version__
+from kuzbass.cli_lab import (
+    add_findings_command,
+    add_policy_commands,
+    add_search_commands,
+)
 from kuzbass.errors import InputError, KuzbassError
 
 if TYPE_CHECKING:
@@ -392,6 +397,10 @@ def _progress() -> Iterator[Progress]:
 
         yield tell
 
+
+add_policy_commands(app, _progress)
+add_search_commands(app, _progress)
+add_findings_command(app, _progress)
 
 if __name__ == "__main__":
     main()

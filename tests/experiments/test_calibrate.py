@@ -19,12 +19,15 @@ from kuzbass.experiments.calibrate import Calibration, Setting, calibrate, prepa
 from kuzbass.experiments.calibration_plan import likelihood, load_calibration_plan
 from kuzbass.experiments.calibration_report import calibration_tables
 from kuzbass.experiments.calibration_runs import AnnualRuns, Checkpoint, partial_model
+from kuzbass.experiments.calibration_wide import wide_problem
 from kuzbass.experiments.holdout import drivers_as_known
 from kuzbass.experiments.parameters import draws_table, parameter_table
 from kuzbass.experiments.run import load_scenarios, simulate_scenario
 from kuzbass.experiments.score import annual_statistics
 from kuzbass.paths import data_dir
 from kuzbass.region.data import model_side, read_table
+from kuzbass.sd.mdl import load_model
+from kuzbass.sd.rewrite import replace_equations
 
 PLAN = """\
 name: tiny
@@ -34,8 +37,11 @@ seed: 1
 draws: 200
 error: {freedom: 12.0, largest_autocorrelation: 0.5, change_tolerance: 0.14}
 choice: {largest_collinearity: 15.0, most: 3, least_sensitivity: 3.0, first: [base migration]}
-full: {starts: 2, origin_starts: 1, steps: 20, profiles: true}
-quick: {starts: 2, origin_starts: 1, steps: 20, profiles: false}
+wide: {prior: 0.5, spread: 0.15, population: 16}
+full: {starts: 2, origin_starts: 1, rounds: 12, steps: 20, profiles: true, wide_starts: 1,
+  generations: 20}
+quick: {starts: 2, origin_starts: 1, rounds: 12, steps: 20, profiles: false, wide_starts: 1,
+  generations: 20}
 series:
   population_avg: {unit: thousand persons, error: 0.01}
   poverty_rate: {unit: "% of population", error: 1.8}
@@ -155,6 +161,7 @@ def test_the_shipped_plan_weighs_what_has_a_bar() -> None:
     assert set(bars.index) <= set(shipped.series)
     assert shipped.full.starts >= 20
     assert shipped.quick.starts >= 20
+    assert shipped.full.wide_starts >= 2
 
 
 def test_annual_runs_are_those_of_the_pipeline(setting: Setting) -> None:
@@ -186,6 +193,7 @@ def test_years_after_the_training_do_not_reach_its_fit(
     table.loc[late, "value"] *= 0.9
     other = calibrate(replace(setting, table=table), tmp_path / "steps.jsonl")
     assert other.training.values() == calibration.training.values()
+    assert other.wide.values() == calibration.wide.values()
     assert other.origins == calibration.origins
     assert other.refit.values() != calibration.refit.values()
 
@@ -217,9 +225,10 @@ def test_intervals_and_draws_surround_the_fit(calibration: Calibration) -> None:
 
 def test_tables_hold_training_and_test(calibration: Calibration) -> None:
     tables = calibration_tables(calibration)
-    held = tables["holdout"].set_index(["series", "drivers"])
-    assert len(held) == 6
-    row = held.loc[("grp_real_index", "actual")]
+    held = tables["holdout"].set_index(["fit", "series", "drivers"])
+    assert len(held) == 12
+    assert held.index.is_unique
+    row = held.loc[("training", "grp_real_index", "actual")]
     assert row["ratio"] == pytest.approx(row["rmse_test"] / row["rmse_training"])
     # Real GRP of 2015 held: logarithmic errors of 2016-2021 by hand.
     growth = read_table("observed.csv").query("series == 'grp_real_index'").set_index("year")
@@ -227,6 +236,28 @@ def test_tables_hold_training_and_test(calibration: Calibration) -> None:
     assert row["no change"] == pytest.approx(float(np.sqrt((logs**2).mean())))
     assert (tables["coverage"]["width_90%"] > tables["coverage"]["width_50%"]).all()
     assert set(tables["rolling_origins"]["origin"]) == {2012}
+
+
+def test_the_wide_fit_starts_from_the_centres_and_forgets_what_was_shipped(
+    setting: Setting, calibration: Calibration, tmp_path: Path
+) -> None:
+    names = calibration.wide.problem.names
+    variables = [setting.model.variables[name] for name in names]
+    assert len(names) > 200
+    assert not {variable.group for variable in variables} & {"Policies", "Drivers"}
+    assert not [one for one in variables if "Source: start of the model" in one.comment]
+    centre = np.full((1, len(names)), 0.5)
+    assert calibration.wide.best.objective < float(calibration.wide.problem.objective(centre)[0])
+    # Other shipped values, as after a fit to later years: the wide fit must not feel them.
+    text = setting.model.path.read_text(encoding="utf-8")
+    moved = {"poverty slope": 0.9, "base migration": 0.7}
+    values = {name: (1.0 - share) * setting.model.variables[name].lower
+              + share * setting.model.variables[name].upper for name, share in moved.items()}
+    path = tmp_path / "kuzbass.mdl"
+    path.write_text(replace_equations(text, {n: repr(v) for n, v in values.items()}, path),
+                    encoding="utf-8")
+    other = wide_problem(setting.plan, load_model(path), setting.table)
+    assert other.objective(centre) == pytest.approx(calibration.wide.problem.objective(centre))
 
 
 def test_a_checkpoint_keeps_whole_lines_of_its_own_key(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from kuzbass.sd.mdl import load_model
 
 
 @pytest.fixture(scope="module")
-def fall(tmp_path_factory: pytest.TempPathFactory) -> ReplayResult:
-    return replay(2020, out=tmp_path_factory.mktemp("replay") / "2020")
+def fall(crisis_2020: ReplayResult) -> ReplayResult:
+    return crisis_2020
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from kuzbass.errors import InputError
+from kuzbass.experiments.ensemble_plan import load_plan
 from kuzbass.experiments.results import QUANTILES, RunResults
 from kuzbass.experiments.run import (
     check_settings,
@@ -116,7 +117,8 @@ def test_manifest_names_all_that_the_numbers_depend_on(short: RunResults) -> Non
     assert manifest["model"] == {"file": "kuzbass.mdl", "sha256": load_model().sha256}
     assert manifest["time_step"] == 0.125
     assert manifest["until"] == 2004
-    assert manifest["seed"] is None
+    assert manifest["bands"]["runs"] == 200
+    assert manifest["bands"]["seed"] == load_plan()[0].seed
     scenarios = manifest["scenarios"]
     assert isinstance(scenarios, dict)
     layers = scenarios["s1-coal-paradigm"]["layers"]
@@ -127,8 +129,9 @@ def test_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[tuple[str, int, int]] = []
     run_scenarios(["baseline"], time_step=0.125, until=2001,
                   progress=lambda *news: heard.append(news))
-    assert heard == [("loading the model", 0, 3), ("simulating baseline", 1, 3),
-                     ("scoring and comparing", 2, 3), ("done", 3, 3)]
+    assert heard == [("loading the model", 0, 4), ("simulating baseline", 1, 4),
+                     ("varying parameters and drivers", 2, 4), ("scoring and comparing", 3, 4),
+                     ("done", 4, 4)]
 
 
 def test_changes_win_over_the_scenario() -> None:

@@ -12,7 +12,9 @@ import pytest
 from kuzbass.cli import main
 from kuzbass.errors import InputError
 from kuzbass.experiments.run_model import read_params, run_model
+from kuzbass.sd import pysd_fixes
 from kuzbass.sd.engine import simulate
+from kuzbass.sd.kernel import ENGINE
 from kuzbass.sd.mdl import load_model
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
@@ -105,6 +107,66 @@ def test_bad_input_is_refused_and_nothing_written(
     tmp_path: Path, args: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(SMALL, *args, "--out", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_arrays_are_a_column_for_each_element(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert command(MODELS / "subscripts.mdl", "--params", "weight[South]=5", "level=1", "--outputs",
+                   "by region", "share[ East, thermal ]", "total", "--out", out) == 0
+    table = pd.read_csv(out / "run.csv")
+    assert list(table.columns) == ["time", "by region[North]", "by region[South]",
+                                   "by region[East]", "share[East,thermal]", "total"]
+    np.testing.assert_array_equal(table.iloc[-1], [2.0, 1.0, 5.0, 3.0, 1.0, 9.0])
+
+
+def test_a_table_of_runs_sets_elements_and_arrays(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text('"lag[South]",start\n1.0,2.0\n4.0,3.0\n',
+                                       encoding="utf-8")
+    out = tmp_path / "out"
+    assert command(MODELS / "array_states.mdl", "--params", tmp_path / "runs.csv", "--outputs",
+                   "stock", "--out", out) == 0
+    table = pd.read_csv(out / "runs.csv")
+    for run, (lag, start) in enumerate([(1.0, 2.0), (4.0, 3.0)]):
+        own = table[table["run"] == run]
+        expected = simulate(load_model(MODELS / "array_states.mdl"), engine="pysd",
+                            inputs={"lag[South]": lag, "start": start}, outputs=["stock"])
+        for name in expected.data_vars:
+            np.testing.assert_allclose(own[name], expected[name], rtol=1e-11)
+    assert json.loads((out / "manifest.json").read_text(encoding="utf-8"))["engine"] == ENGINE
+
+
+def test_what_the_kernel_does_not_support_is_run_by_pysd(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = (MODELS / "array_whole.mdl").read_text(encoding="utf-8")
+    path = tmp_path / "whole.mdl"
+    path.write_text(text.replace("selected=\n\tVECTOR", "selected=\n\tLN(weight[North]) + VECTOR"),
+                    encoding="utf-8")
+    (tmp_path / "runs.csv").write_text("weight[North],weight[East]\n1,4\n-1,2\n1,0\n",
+                                       encoding="utf-8")
+    runs = run_model(path, tmp_path, params=[str(tmp_path / "runs.csv")], outputs=["selected"])
+    assert "the kernel does not support VECTOR SELECT" in caplog.text
+    assert [(one[0], one[1]) for one in runs.nonfinite] == [(1, "selected")]
+    assert runs.manifest["engine"] == pysd_fixes.ENGINE
+    table = pd.read_csv(tmp_path / "runs.csv")
+    for run, sum_ in ((0, 6.0), (2, 2.0)):
+        own = table[table["run"] == run]
+        np.testing.assert_array_equal(own["selected"], sum_ + 2.0 * own["time"])
+
+
+@pytest.mark.parametrize(("args", "message"), [
+    (["--params", "weight[West]=1"], "weight[West]: the model subscripts.mdl has no such variable "
+     "(allowed: did you mean weight[East]"),
+    (["--params", "weight[East]=1", "weight=2"], "weight: is set twice"),
+    (["--params", "output=1"], "output[North,thermal]: is computed by the model"),
+    (["--outputs", "out"], "out: the model subscripts.mdl has no such variable"),
+])
+def test_bad_elements_are_refused(
+    tmp_path: Path, args: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(MODELS / "subscripts.mdl", *args, "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -23,9 +23,8 @@ from kuzbass.sd.mdl import load_model
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> ShockResult:
-    given = command_shock(["export demand"], ["-20%"], start=2026.0, years=2.0)
-    return shock(given, out=tmp_path_factory.mktemp("shock") / "out")
+def result(export_shock: ShockResult) -> ShockResult:
+    return export_shock
 
 
 def line(**values: object) -> ShockLine:

@@ -17,11 +17,12 @@ from kuzbass.experiments.tables import (
     index_table,
     long_table,
     time_grid,
+    write_csv,
     write_tables,
 )
 
 FILES = {"annual.csv", "annual.parquet", "index.csv", "targets.csv", "distance.csv",
-         "index_claims.csv", "fit.csv", "runs.nc"}
+         "index_claims.csv", "fit.csv", "bands.csv", "bands_index.csv", "runs.nc"}
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +117,15 @@ def test_short_run_can_be_written(short: RunResults, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == FILES - {"runs.nc"}
     fit = pd.read_csv(tmp_path / "fit.csv")
     assert set(fit["scenario"]) == {"s1-coal-paradigm"}
+
+
+def test_csv_is_that_of_pandas(tmp_path: Path) -> None:
+    table = pd.DataFrame({
+        "name": ["a, b", 'with "quotes"', "plain"], "value": [1 / 3, np.nan, -1e300],
+        "count": [1, 2, 3], "inside": [True, None, False], "text": ["", "x", None],
+    }, pd.Index([2000, 2001, 2002], name="year"))
+    for index in (False, True):
+        write_csv(table, tmp_path / "ours.csv", index=index)
+        table.to_csv(tmp_path / "theirs.csv", index=index, float_format="%.10g",
+                     lineterminator="\n")
+        assert (tmp_path / "ours.csv").read_bytes() == (tmp_path / "theirs.csv").read_bytes()

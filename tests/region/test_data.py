@@ -267,3 +267,13 @@ def test_every_bar_of_the_issue_is_set() -> None:
     assert (levels["bar_year"] <= 50.0).all()
     assert (rates["bar_rmse_pp"] <= 2.5).all()
     assert {"real GRP index", "coal output", "poverty rate"} <= set(required["variable"])
+
+
+def test_a_table_is_read_anew_when_its_file_changes(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("variable,label_en,label_ru\na,A,А\n", encoding="utf-8")
+    first = data.read_table("labels.csv", path)
+    first.loc[0, "label_en"] = "changed by its owner"
+    assert data.read_table("labels.csv", path)["label_en"].tolist() == ["A"]
+    path.write_text("variable,label_en,label_ru\na,Other,А\n", encoding="utf-8")
+    assert data.read_table("labels.csv", path)["label_en"].tolist() == ["Other"]

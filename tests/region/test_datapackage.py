@@ -11,6 +11,7 @@ import pytest
 
 from kuzbass.paths import data_dir
 from kuzbass.region.data import TABLES
+from kuzbass.region.draws import DRAWS, read_draws
 from kuzbass.region.resilience import INDICATOR_TABLE
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def test_every_table_is_a_resource_of_the_same_columns() -> None:
     assert set(fields) == {path.name for path in data_dir().glob("*.csv")}
     tables = {**TABLES, "indicators.csv": INDICATOR_TABLE}
     columns = {name: table.columns for name, table in tables.items()}
+    columns[DRAWS] = tuple(read_draws().columns)
     assert fields == columns
     assert described["title"]
     assert described["licenses"]
@@ -72,6 +74,8 @@ def test_every_source_id_is_a_foreign_key() -> None:
         ("monthly", ",2000,1,", ",2000,13,", "constraint-error"),
         ("targets", "s1-coal-paradigm", "s9", "constraint-error"),
         ("judged", "coal output", "coal outputs", "foreign-key"),
+        ("holdout", "wide,actual", "wide,seen", "constraint-error"),
+        ("parameters", ",fitted,", ",guessed,", "constraint-error"),
         ("indicators", "grp_real_index", "grp_unreal_index", "foreign-key"),
     ],
 )

@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from kuzbass.experiments.results import QUANTILES, Comparison, RunResults, ScenarioResult
+from kuzbass.experiments.results import (
+    CHAIN,
+    CRISIS,
+    QUANTILES,
+    Bands,
+    Comparison,
+    RunResults,
+    ScenarioResult,
+)
 from kuzbass.paths import model_path
 from kuzbass.region import data
 from kuzbass.region.annual import annual
@@ -55,11 +63,45 @@ def results() -> RunResults:
         observed_family=_quantiles(observed_lists),
         published=data.read_table("index_published.csv"),
         comparison=Comparison(targets, distance, claims, data.fit_table(statistics["baseline"])),
+        bands=_bands(statistics, scenarios),
         engine="PySD",
         manifest={"model": {"file": "kuzbass.mdl", "sha256": run.attrs["model_sha256"]},
                   "scenarios": {"baseline": {"title": "A & <b>"}}, "until": 2035, "seed": None},
         notes=("The horizon is <short> & made up.",),
     )
+
+
+WIDTHS = dict(zip(QUANTILES, (0.9, 0.95, 1.0, 1.05, 1.1), strict=True))  # of the made-up bands
+
+
+def _bands(
+    statistics: dict[str, pd.DataFrame], scenarios: dict[str, ScenarioResult]
+) -> Bands:
+    parts, index = [], []
+    shown = {*data.judged()["variable"], *data.read_table("targets.csv")["variable"]}
+    for name, everything in statistics.items():
+        table = everything[sorted(shown)]
+        own = {f"{variable}": table[variable] for variable in table}
+        own |= {f"{variable}, % of {year}": 100.0 * table[variable] / table.at[year, variable]
+                for variable in table for year in (2000, 2019)}
+        scored = scenarios[name].index
+        own |= {"resilience index": scored["index"],
+                **{f"resilience index {code}": scored[code] for code in "PCN"}}
+        parts += [_spread(values, scenario=name, variable=variable, unit="")
+                  for variable, values in own.items()]
+        index += [_spread(scored["index"], scenario=name, source=source)
+                  for source in ("parameters", "drivers", "all")]
+    time = np.arange(CRISIS[0], CRISIS[1] + 0.01, 0.25)
+    moments = [_spread(pd.Series(100.0, time), variable=name).rename(columns={"year": "time"})
+               for name in CHAIN]
+    return Bands(pd.concat(parts, ignore_index=True), pd.concat(index, ignore_index=True),
+                 pd.concat(moments, ignore_index=True), "7 made-up parameters",
+                 "5 drivers from 2025 on", (), {"runs": 99})
+
+
+def _spread(values: pd.Series, **labels: str) -> pd.DataFrame:
+    return pd.DataFrame({**labels, "year": values.index,
+                         **{name: width * values.to_numpy() for name, width in WIDTHS.items()}})
 
 
 def _annual(run: xr.Dataset, factor: float) -> pd.DataFrame:

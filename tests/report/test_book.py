@@ -14,10 +14,14 @@ import pytest
 
 from kuzbass.errors import InputError
 from kuzbass.experiments import book as experiment
+from kuzbass.experiments import book_evidence
 from kuzbass.experiments.book import BookContent, Entry, book, book_content
+from kuzbass.experiments.book_evidence import CLAIMS, EVIDENCE, evidence_tables
 from kuzbass.experiments.checklist import checklist
 from kuzbass.experiments.results import RunResults
+from kuzbass.experiments.validate import run_tests
 from kuzbass.paths import model_path
+from kuzbass.region.data import TABLES, read_table
 from kuzbass.report.book import book_pages
 from kuzbass.report.sparkline import sparkline
 from kuzbass.sd.lint_units import check_units
@@ -109,15 +113,49 @@ def test_pages_for_all_sectors_and_questions(pages: Mapping[str, str], model: Mo
 def test_what_was_not_run_is_said_and_what_was_is_shown(
     content: BookContent, pages: Mapping[str, str], model: Model, results: RunResults
 ):
-    assert pages["evidence.html"].count("Not run for this book.") == 3
+    assert pages["evidence.html"].count("Not run for this book.") == len(EVIDENCE)
     assert pages["checklist.html"].count(">not run<") == 3
     table = pd.DataFrame({"test": ["T1"], "variable": ["coal output"], "value": [0.123456]})
     evidence = {**content.evidence, "validation": table}
     items = checklist(model, results, evidence, content.loops, content.drawing)
     shown = book_pages(replace(content, evidence=evidence, checklist=items))
-    assert shown["evidence.html"].count("Not run for this book.") == 2
+    assert shown["evidence.html"].count("Not run for this book.") == len(EVIDENCE) - 1
     assert "0.1235" in shown["evidence.html"]
     assert shown["checklist.html"].count(">not run<") == 2
+
+
+def test_hold_out_and_misses_are_shown_with_their_reasons(content: BookContent):
+    held = pd.DataFrame(
+        [(fit, "actual", "coal & <rail>", "coal_export_volume_rail", 6, 0.05, test, test / 0.05,
+          0.0, 0.1, 0.2, 0.01, 0.5, 1.0) for fit, test in (("training", 0.1), ("wide", 1.0))],
+        columns=["fit", "drivers", "label", *TABLES["holdout.csv"].columns[2:]])
+    misses = pd.DataFrame({"test": ["behaviour-bias"], "part": ["grp"], "reason": ["Too coarse."],
+                           "figure then": ["1"], "figure": ["2"]})
+    evidence = {**content.evidence, "hold-out": held, "known misses": misses}
+    pages = book_pages(replace(content, evidence=evidence))
+    figure = pages["evidence.html"].partition('<svg class="holdout"')[2].partition("</svg>")[0]
+    assert "coal &amp; &lt;rail&gt;" in figure
+    # No change is 1, in the middle; ten times as bad is at the right edge.
+    assert re.findall(r'<circle class="(\w+)" cx="([\d.]+)"', figure)[2:] == [
+        ("training", "505.0"), ("wide", "740.0")]
+    assert "Too coarse." in pages["evidence.html"]
+    assert "Too coarse." in pages["limits.html"]
+    for claim in CLAIMS.values():
+        assert claim in html.unescape(pages["limits.html"])
+
+
+def test_the_evidence_is_made_of_the_tables_on_file_and_of_the_tests(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(book_evidence, "run_tests", lambda model, progress: run_tests(
+        model, ["structure-stocks", "parameter-assessment"]))
+    tables = evidence_tables(model)
+    assert set(tables) == set(EVIDENCE)
+    assert tables["validation"]["id"].tolist() == ["structure-stocks", "parameter-assessment"]
+    assert tables["hold-out"]["label"].notna().all()
+    shares = tables["hold-out shares"]
+    assert shares[["fit", "drivers"]].duplicated().sum() == 0
+    assert len(tables["known misses"]) == len(read_table("known_misses.csv"))
 
 
 def test_series_outside_their_bar_are_named_as_limits(content: BookContent):
@@ -165,6 +203,26 @@ def test_a_plot_shows_one_history_then_each_scenario_and_the_data(content: BookC
     assert "Mt a year" in drawn
 
 
+def test_a_plot_has_bands_around_history_and_each_scenario(content: BookContent):
+    entry = entry_of(content, "coal output")
+    one = pd.Series([5.0] * 11, index=range(2000, 2011))
+    other = one.where(one.index < 2006, 4.0)
+    spread = {"q05": -5.0, "q25": -1.0, "q50": 0.0, "q75": 1.0, "q95": 5.0}
+    bands = {name: pd.DataFrame({level: path + by for level, by in spread.items()})
+             for name, path in (("baseline", one), ("s3-decline", other))}
+    drawn = sparkline(replace(entry, scenarios=pd.DataFrame({"baseline": one, "s3-decline": other}),
+                              bands=bands, observed=entry.observed.head(0)),
+                      ["baseline", "s3-decline"])
+    found = re.findall(r'<polygon fill="([^"]*)" fill-opacity="([^"]*)" points="([^"]*)"', drawn)
+    assert [fill for fill, _, _ in found] == ["#9a9a9a"] * 2 + ["#555555"] * 2 + ["#8a2f4f"] * 2
+    assert [opacity for _, opacity, _ in found] == ["0.12", "0.22"] * 3
+    # The axis runs from -1, the lowest edge, to 10.
+    points = found[0][2].split()
+    assert points[0] == "52,94.2"
+    assert points[-1] == "52,16.0"
+    assert len(points) == 12, "there and back over 2000-2005"
+
+
 def test_a_constant_has_no_plot_and_a_table_has_its_own(content: BookContent):
     assert sparkline(entry_of(content, "initial coal stockpile"), []) == ""
     curve = sparkline(entry_of(content, "world thermal price table"), [])
@@ -180,6 +238,7 @@ def test_the_book_is_written_as_a_whole_or_not_at_all(
 ):
     monkeypatch.setattr(experiment, "plan_views", _few_views)
     monkeypatch.setattr(experiment, "run_scenarios", lambda progress: results)
+    monkeypatch.setattr(experiment, "evidence_tables", lambda model, progress: {})
     place = book(tmp_path / "book", book_pages, keep=False)
     assert place == tmp_path / "book"
     assert (place / "index.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

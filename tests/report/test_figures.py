@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from kuzbass.experiments.results import RunResults
+from kuzbass.experiments.results import CHAIN, RunResults
+from kuzbass.report import figures as figures_module
 from kuzbass.report import style
-from kuzbass.report.figures import CHAIN, fit, gap_percent, report_figures
+from kuzbass.report.figures import fit, gap_percent, report_figures
 
 S1 = "s1-coal-paradigm"
 
@@ -51,9 +53,9 @@ def test_all_figures_are_there(figures):
 def test_every_axis_names_its_unit(figures):
     for name, figure in figures.items():
         for axis in figure.axes:
-            assert axis.get_xlabel() == "year" or name in ("crisis-2020", "fit")
-            assert axis.get_ylabel() != "" or name == "target-gaps"
-            assert axis.get_title(loc="left") != ""
+            assert axis.get_xlabel() == "year" or name in ("crisis-2020", "fit", "index")
+            assert axis.get_ylabel() != "" or name in ("target-gaps", "index")
+            assert axis.get_title(loc="left") != "" or name == "index"
     assert {axis.get_ylabel() for axis in figures["crisis-2020"].axes} == {"% of 2019"}
     # A column of panels over one axis names it once, below.
     assert figures["crisis-2020"].axes[-1].get_xlabel() == "year"
@@ -61,7 +63,11 @@ def test_every_axis_names_its_unit(figures):
     assert named == [False] * (len(named) - 5) + [True] * 5
     assert [axis.get_ylabel() for axis in figures["trajectories"].axes] == [
         "% of 2019", "Mt", *["% of 2019"] * 4, "%", "%", "% of 2019"]
-    assert {axis.get_ylabel() for axis in figures["index"].axes} == {"index points"}
+    # A row of panels over one axis names it once, on the left; a column, below.
+    top, *panels = figures["index"].axes
+    assert (top.get_xlabel(), top.get_ylabel()) == ("year", "index points")
+    assert [axis.get_ylabel() for axis in panels] == ["index points", *[""] * 4] * 3
+    assert [axis.get_xlabel() for axis in panels] == [""] * 10 + ["year"] * 5
 
 
 def test_every_figure_names_its_model_and_data(figures, results):
@@ -131,16 +137,26 @@ def test_trajectories_draw_observations_and_targets(figures, results):
     points = [one for one in grp.lines if one.get_marker() == "D"]
     assert sorted(y for one in points for y in one.get_ydata()) == [
         90, 95, 100, 105, 110, 110, 110, 115, 120]
-    bars = [segment for one in coal.collections for segment in one.get_segments()]
+    bars = [segment for one in coal.collections if isinstance(one, LineCollection)
+            for segment in one.get_segments()]
     assert sorted((low, high) for (_, low), (_, high) in bars) == [
         (150, 170), (170, 200), (200, 210), (210, 220), (220, 230), (220, 230), (220, 230),
         (230, 250), (250, 270)]
 
 
-def test_index_figure_draws_index_family_and_published_values(figures, results):
+def shown(axis, number: int) -> tuple[float, float]:
+    """Return the lowest and highest value of a band."""
+    limits = bands_of(axis)[number].get_datalim(axis.transData)
+    return limits.y0, limits.y1
+
+
+def bands_of(axis) -> list[FillBetweenPolyCollection]:
+    return [one for one in axis.collections if isinstance(one, FillBetweenPolyCollection)]
+
+
+def test_index_figure_draws_index_and_published_values(figures, results):
     figure = figures["index"]
-    assert len(figure.axes) == 2 + len(results.scenarios)
-    top, observed, *panels = figure.axes
+    top = figure.axes[0]
     scenario = results.scenarios[S1]
     np.testing.assert_array_equal(line(top, style.COLOURS[S1]).get_ydata(),
                                   scenario.index.loc[2024:, "index"])
@@ -148,14 +164,52 @@ def test_index_figure_draws_index_family_and_published_values(figures, results):
                    if one.get_marker() == "*")
     assert stars == [(2019, 0.347), (2021, 0.535), (2035, 0.57)]
     assert sorted(text.get_text() for text in top.texts) == ["0.347", "0.535", "0.570"]
-    assert len(line(observed, style.OBSERVED, dots=True).get_xdata()) == 22
-    outer, inner = panels[1].collections
-    np.testing.assert_allclose(outer.get_datalim(panels[1].transData).y1,
-                               scenario.family["q95"].max())
-    np.testing.assert_allclose(inner.get_datalim(panels[1].transData).y0,
-                               scenario.family["q25"].min())
-    assert panels[2].get_title(loc="left") == "Moderate growth, many industries, …"
+    assert len(line(top, style.OBSERVED, dots=True).get_xdata()) == 22
     assert "reconstructed list of indicators, not the authors' own" in texts(figure)
+
+
+def test_index_figure_draws_its_sources_of_uncertainty_apart(figures, results):
+    figure = figures["index"]
+    count = len(results.scenarios)
+    assert len(figure.axes) == 1 + 3 * count
+    place = 1 + list(results.scenarios).index(S1)
+    lists, parameters, drivers = figure.axes[place::count]
+    family = results.scenarios[S1].family
+    assert shown(lists, 0) == pytest.approx((family["q05"].min(), family["q95"].max()))
+    assert shown(lists, 1) == pytest.approx((family["q25"].min(), family["q75"].max()))
+    index = results.bands.index
+    for axis, source in ((parameters, "parameters"), (drivers, "drivers")):
+        own = index[(index["scenario"] == S1) & (index["source"] == source)]
+        # The made-up quantiles swap where the index is below zero.
+        ends = own[["q05", "q95"]].to_numpy()
+        assert shown(axis, 0) == pytest.approx((ends.min(), ends.max()))
+
+
+def test_bands_stand_around_every_path(figures, results):
+    count = len(results.scenarios)
+    for name in ("trajectories", "sub-indices"):
+        for axis in figures[name].axes:
+            assert len(bands_of(axis)) == 2 * (count + 1)  # history has its own
+    coal = figures["trajectories"].axes[1]
+    future = results.scenarios[S1].annual.loc[2024:, "coal output"]
+    place = 2 * (1 + list(results.scenarios).index(S1))
+    assert shown(coal, place) == pytest.approx((0.9 * future.min(), 1.1 * future.max()))
+    assert shown(coal, place + 1) == pytest.approx((0.95 * future.min(), 1.05 * future.max()))
+    grp = figures["trajectories"].axes[0]
+    relative = results.scenarios[S1].annual["real GRP index"]
+    relative = 100.0 * relative.loc[2024:] / relative[2019]
+    assert shown(grp, place)[1] == pytest.approx(1.1 * relative.max())
+    for axis in (*figures["fit"].axes, *figures["crisis-2020"].axes):
+        assert len(bands_of(axis)) == 2
+    assert shown(figures["crisis-2020"].axes[0], 0) == pytest.approx((90.0, 110.0))
+
+
+def test_captions_say_what_the_bands_hold(figures):
+    for name in ("trajectories", "index", "sub-indices", "target-gaps"):
+        assert "99 runs over 7 made-up parameters, 5 drivers from 2025 on" in texts(figures[name])
+    for name in ("crisis-2020", "fit"):
+        assert "99 runs over 7 made-up parameters; the drivers are the record" in texts(
+            figures[name])
 
 
 def test_sub_indices_draw_the_three_megafactors(figures, results):
@@ -243,7 +297,7 @@ def test_target_gaps_draw_81_cells(figures, results):
     figure = figures["target-gaps"]
     targets = results.comparison.targets
     assert len(figure.axes) == 3
-    assert sum(len(axis.texts) for axis in figure.axes) == 81
+    assert sum(len(axis.texts) for axis in figure.axes) == 2 * 81  # each with its spread
     rings = sum(text.get_text() == "○" for axis in figure.axes for text in axis.texts)
     assert rings == int(targets["inside"].sum())
     mesh = figure.axes[0].collections[0].get_array()
@@ -252,10 +306,25 @@ def test_target_gaps_draw_81_cells(figures, results):
     assert np.asarray(mesh).reshape(9, 3)[1, 1] == pytest.approx(row["percent"].iloc[0])
 
 
+def test_target_gaps_tell_the_gap_of_90_percent_of_the_runs(results):
+    row = results.comparison.targets.iloc[[0]]
+    assert row[["variable", "scenario", "year"]].iloc[0].tolist() == ["real GRP index", S1, 2025]
+    name = "real GRP index, % of 2019"
+    table = results.bands.table.copy()
+    own = (table["variable"] == name) & (table["scenario"] == S1) & (table["year"] == 2025)
+    table.loc[own, ["q05", "q95"]] = 99.0, 112.2
+    found = figures_module._gap_spread(
+        replace(results, bands=replace(results.bands, table=table)), row)
+    # The target is 110: from 10 % below to 2 % above.
+    assert found == {(row["indicator"].iloc[0], 2025): "−10 … +2"}
+
+
 def test_a_run_of_one_unknown_scenario_is_drawn_without_targets(figures, results):
     own = replace(results.scenarios["baseline"], name="mine", title={"en": "M" * 90, "ru": "М"})
     nothing = results.comparison.targets.head(0)
-    alone = replace(results, scenarios={"mine": own}, comparison=replace(
+    table = results.bands.of("baseline", "coal output").assign(scenario="mine")
+    alone = replace(results, scenarios={"mine": own}, bands=replace(results.bands, table=table),
+                    comparison=replace(
         results.comparison, targets=nothing, fit_of="mine"))
     figures = report_figures(alone)
     assert list(figures) == ["trajectories", "index", "sub-indices", "crisis-2020", "fit"]

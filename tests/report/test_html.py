@@ -190,3 +190,18 @@ def test_empty_comparisons_are_said_not_drawn(results):
     assert "No target of the paper concerns the scenarios and years of this run." in text
     assert "No claim of the paper concerns the scenarios and years of this run." in text
     assert "This run covers no judged year." in text
+
+
+def test_captions_say_what_the_bands_hold(html: str, results: RunResults) -> None:
+    parameters, drivers = results.bands.parameters, results.bands.drivers
+    assert html.count(f"Bands: 50 and 90 % of 99 runs over {parameters}, {drivers}.") == 4
+    assert html.count(f"Bands: 50 and 90 % of 99 runs over {parameters}.") == 2
+
+
+def test_figures_are_drawn_here_if_the_helper_fails(
+    folder: Path, results: RunResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kuzbass.report._HELPER", "raise SystemExit(3)")
+    write_report(results, tmp_path)
+    for name in ("figures/fit.svg", "figures/fit.png", "figures/sub-indices.svg", "report.html"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()

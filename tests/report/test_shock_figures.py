@@ -12,23 +12,20 @@ import pytest
 from matplotlib.figure import Figure
 
 from kuzbass.experiments.loops import LoopsResult, loops
-from kuzbass.experiments.replay import ReplayResult, replay
-from kuzbass.experiments.shock import ShockResult, command_shock, shock
+from kuzbass.experiments.replay import ReplayResult
+from kuzbass.experiments.shock import ShockResult
 from kuzbass.region.crises import GROUPS
 from kuzbass.report import network, replay_figures, shock_figures, style
 
 
 @pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> ShockResult:
-    given = command_shock(["export demand"], ["-20%"], start=2026.0, years=2.0)
-    return shock(given, out=tmp_path_factory.mktemp("shock") / "out",
-                 draw=shock_figures.write_shock_figures)
+def result(export_shock: ShockResult) -> ShockResult:
+    return export_shock
 
 
 @pytest.fixture(scope="module")
-def crisis(tmp_path_factory: pytest.TempPathFactory) -> ReplayResult:
-    return replay(2020, out=tmp_path_factory.mktemp("replay") / "out",
-                  draw=shock_figures.write_replay_figures)
+def crisis(crisis_2020: ReplayResult) -> ReplayResult:
+    return crisis_2020
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +36,7 @@ def figures(result: ShockResult, crisis: ReplayResult) -> dict[str, Figure]:
         "both views": shock_figures.both_views(result),
         "routes": shock_figures.routes(result),
         "sweep": shock_figures.sweep(result),
+        "responses": shock_figures.responses(result),
         "network": network.network_figure(result),
         "replay": replay_figures.replay_figure(crisis),
         "waterfall": replay_figures.waterfall(crisis),
@@ -51,7 +49,7 @@ def test_every_figure_is_written_and_names_its_model(
 ) -> None:
     written = {path.name for path in (result.folder / "figures").iterdir()}
     assert written == {f"{name}.{kind}" for kind in ("png", "svg") for name in (
-        "cascade", "heat-map", "network", "both-views", "routes", "sweep")}
+        "cascade", "heat-map", "network", "both-views", "routes", "sweep", "responses")}
     written = {path.stem for path in (crisis.folder / "figures").iterdir()}
     assert written == {"replay", "waterfall", "what-if"}
     digest = str(result.base.attrs["model_sha256"])[:10]

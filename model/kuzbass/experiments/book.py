@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from kuzbass.experiments.book_evidence import CLAIMS, EVIDENCE, evidence_tables
 from kuzbass.experiments.checklist import Item, checklist
 from kuzbass.experiments.output import output_folder
 from kuzbass.experiments.results import RunResults
-from kuzbass.experiments.run import Progress, run_scenarios
+from kuzbass.experiments.run import Progress, all_bands, run_scenarios
 from kuzbass.region.data import labels, read_table
 from kuzbass.sd.diagram import Diagram, Faults, faults
 from kuzbass.sd.layout import lay_out
@@ -24,10 +25,7 @@ from kuzbass.sd.mdl import Equation, Model, Variable, load_model
 from kuzbass.sd.sector_map import sector_links, sector_map
 from kuzbass.sd.views import Structure, plan_views
 
-__all__ = ["EVIDENCE", "BookContent", "Entry", "Sector", "book", "book_content"]
-
-# Tables of other commands that a reader needs in order to trust the model.
-EVIDENCE = ("calibration", "hold-out", "validation")
+__all__ = ["BookContent", "Entry", "Sector", "book", "book_content"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,8 @@ class Entry:
     scenarios : DataFrame
         Year by scenario, annual statistics in the unit of the variable; empty for what does not
         move.
+    bands : mapping of str to DataFrame
+        By scenario: year by ``q05`` to ``q95``; empty for what has none.
     observed : DataFrame
         Long: label, unit, year, value of the series it is held against.
     """
@@ -60,6 +60,7 @@ class Entry:
     users: tuple[str, ...]
     loops: tuple[str, ...]
     scenarios: pd.DataFrame
+    bands: Mapping[str, pd.DataFrame]
     observed: pd.DataFrame
 
 
@@ -95,6 +96,8 @@ class BookContent:
     results : RunResults
     evidence : mapping of str to DataFrame or None
         By the names in `EVIDENCE`; ``None`` means not run.
+    claims : mapping of str to str
+        What each fit of the hold-out can show, and what it cannot.
     checklist : sequence of Item
         The reporting checklist of Rahmandad and Sterman (2012).
     """
@@ -109,6 +112,7 @@ class BookContent:
     flows: Mapping[str, Sequence[tuple[str, int]]]
     results: RunResults
     evidence: Mapping[str, pd.DataFrame | None]
+    claims: Mapping[str, str]
     checklist: Sequence[Item]
 
 
@@ -117,11 +121,10 @@ def book(
     pages: Callable[[BookContent], Mapping[str, str]],
     keep: bool = False,
     *,
-    evidence: Mapping[str, pd.DataFrame] | None = None,
     progress: Progress | None = None,
     command: str = "kuzbass book",
 ) -> Path:
-    """Run all shipped scenarios and write the model book.
+    """Run all shipped scenarios and all tests, and write the model book.
 
     Parameters
     ----------
@@ -131,8 +134,6 @@ def book(
         Turns the content into pages, file name to text: `kuzbass.report.book.book_pages`.
     keep : bool
         Whether to keep an existing folder and write beside it.
-    evidence : mapping of str to DataFrame, optional
-        Tables to show, by the names in `EVIDENCE`.
     progress : callable, optional
         Told what is being done: text, steps done, steps in all.
     command : str
@@ -151,7 +152,11 @@ def book(
     with output_folder(out, keep=keep, command=command) as folder:
         results = run_scenarios(progress=progress)
         folder.manifest.update(results.manifest)
-        content = book_content(load_model(), results, evidence, progress=progress)
+        model = load_model()
+        if progress is not None:
+            progress("varying parameters and drivers", 0, 0)
+        content = book_content(model, results, evidence_tables(model, progress),
+                               bands=all_bands(model), progress=progress)
         for name, text in pages(content).items():
             (folder.path / name).write_text(text, encoding="utf-8")
     return folder.target
@@ -162,9 +167,10 @@ def book_content(
     results: RunResults,
     evidence: Mapping[str, pd.DataFrame] | None = None,
     *,
+    bands: Mapping[str, Mapping[str, pd.DataFrame]] | None = None,
     progress: Progress | None = None,
 ) -> BookContent:
-    """Assemble the book from a model, a run of it, and the tables of other commands.
+    """Assemble the book from a model, a run of it, its bands, and the tables of other commands.
 
     Raises
     ------
@@ -181,7 +187,7 @@ def book_content(
     loops = read_table("loops.csv")
     return BookContent(
         model=model,
-        sectors=_sectors(structure, diagrams, loops, results),
+        sectors=_sectors(structure, diagrams, loops, results, bands or {}),
         overview=overview,
         links=sector_links(structure),
         drawing=drawing,
@@ -190,6 +196,7 @@ def book_content(
         flows=structure.flows,
         results=results,
         evidence=shown,
+        claims=CLAIMS,
         checklist=checklist(model, results, shown, loops, drawing),
     )
 
@@ -216,6 +223,7 @@ def _sectors(
     diagrams: Mapping[str, Sequence[Diagram]],
     loops: pd.DataFrame,
     results: RunResults,
+    bands: Mapping[str, Mapping[str, pd.DataFrame]],
 ) -> list[Sector]:
     russian = labels()["label_ru"]
     through = {row["loop"]: set(row["path"].split(" -> ")) for _, row in loops.iterrows()}
@@ -232,6 +240,7 @@ def _sectors(
             users=tuple(structure.users(name)),
             loops=tuple(loop for loop, names in through.items() if name in names),
             scenarios=_scenarios(variable, results),
+            bands=bands.get(name, {}),
             observed=history.get(name, nothing),
         ))
     return [Sector(group, diagrams[group], entries) for group, entries in sectors.items()]

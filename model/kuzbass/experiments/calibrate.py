@@ -2,8 +2,9 @@
 
 Order of events: each sector alone, driven by observed inputs; choice of the parameters that the
 data to the training year can tell apart; the whole model from many starts to the training year
-(frozen, for the hold-out) and to the last year (the shipped values); rolling origins; intervals
-and draws.  Every step is put on file, so that an interrupted run goes on where it was.
+(frozen, for the hold-out) and to the last year (the shipped values); all constants with a range,
+from the centre of their ranges, to the training year; rolling origins; intervals and draws.  Every
+step is put on file, so that an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kuzbass.experiments.calibration_plan import (
     CalibrationPlan,
     ChoiceRule,
     Effort,
+    WideRule,
     check_observed,
     free_parameters,
     likelihood,
@@ -34,6 +36,7 @@ from kuzbass.experiments.calibration_runs import (
     held_problem,
     partial_model,
 )
+from kuzbass.experiments.calibration_wide import wide_problem
 from kuzbass.experiments.output import data_record, software_versions
 from kuzbass.paths import data_dir
 from kuzbass.region.data import read_table
@@ -47,6 +50,7 @@ from kuzbass.sd.calibration import (
     latin_hypercube,
     profile,
 )
+from kuzbass.sd.evolution import evolve
 from kuzbass.sd.identifiability import Choice, choose, nearest_parameter
 from kuzbass.sd.likelihood import Ar1
 from kuzbass.sd.mdl import Model, load_model
@@ -141,6 +145,8 @@ class Calibration:
     choices : dict of str to DataFrame
         ``training`` and ``refit``: by candidate, sensitivity, collinearity and decision.
     training, refit : Window
+    wide : Window
+        All constants with a range, fitted to the training years.
     origins : dict of int to dict
         Values fitted to each origin of the rolling hold-out.
     intervals : DataFrame
@@ -159,6 +165,7 @@ class Calibration:
     choices: dict[str, pd.DataFrame]
     training: Window
     refit: Window
+    wide: Window
     origins: dict[int, dict[str, float]]
     intervals: pd.DataFrame
     draws: dict[str, pd.DataFrame]
@@ -214,7 +221,7 @@ def calibrate(
     for label, last in (("training", setting.plan.training), ("refit", setting.plan.last)):
         choices[label], names, values = work.choice(label, starts, last)
         windows[label] = work.window(label, names, values, starts, last)
-    training, refit = windows["training"], windows["refit"]
+    training, refit, wide = windows["training"], windows["refit"], work.wide()
     origins = {origin: work.origin(origin, training) for origin in setting.plan.origins}
     samples = {label: work.sample(label, window) for label, window in windows.items()}
     intervals = work.intervals(refit, samples["refit"][0])
@@ -228,7 +235,7 @@ def calibrate(
         "versions": software_versions(),
     }
     return Calibration(
-        setting, stages, choices, training, refit, origins, intervals,
+        setting, stages, choices, training, refit, wide, origins, intervals,
         {name: draws for name, (draws, _) in samples.items()},
         pd.DataFrame([facts for _, facts in samples.values()], index=list(samples)),
         work.memory.resumed, manifest)
@@ -242,13 +249,18 @@ class _Work:
         self._progress, self._done, self.runs = progress, 0, 0
         plan, effort = setting.plan, setting.effort
         self._total = (len(plan.stages) * _STAGE_STARTS + 2 * (effort.starts + _CHOICES)
-                       + len(plan.origins) * effort.origin_starts + 2
+                       + effort.wide_starts + len(plan.origins) * effort.origin_starts + 2
                        + (plan.choice.most if effort.profiles else 0))
 
     def fit(self, step: str, problem: Problem, start: Array) -> Fit:
         """Estimate from one start, unless that is on file."""
+        return self.kept(step, lambda: estimate(problem, start,
+                                              rounds=self.setting.effort.rounds))
+
+    def kept(self, step: str, compute: Callable[[], Fit]) -> Fit:
+        """Return the fit of a step: the one on file, or else computed and put on file."""
         self.tell(step)
-        record = self.memory.get(step, lambda: _written(estimate(problem, start)))
+        record = self.memory.get(step, lambda: _written(compute()))
         fit = Fit(np.array(record["point"]), float(record["objective"]),
                   tuple(Ar1(**one) for one in record["processes"]), int(record["runs"]))
         self.runs += fit.runs
@@ -362,6 +374,16 @@ class _Work:
                 for number, point in enumerate([*points, *others][:setting.effort.starts])]
         return Window(last, problem, held, tuple(fits))
 
+    def wide(self) -> Window:
+        """Fit all constants with a range to the training years, from the centre of the ranges."""
+        plan, effort = self.setting.plan, self.setting.effort
+        problem = wide_problem(plan, self.setting.model, self.setting.table)
+        centre = np.full(len(problem.names), 0.5)
+        fits = [self.kept(f"wide, start {number}", _Evolution(problem, centre, plan.wide, effort,
+                                                              [plan.seed, number]))
+                for number in range(effort.wide_starts)]
+        return Window(plan.training, problem, {}, tuple(fits))
+
     def origin(self, last: int, training: Window) -> dict[str, float]:
         """Fit the free parameters of the training fit to fewer years."""
         setting, names = self.setting, training.problem.names
@@ -424,6 +446,22 @@ class _Profile:
 
     def __call__(self) -> dict[str, Any]:
         return asdict(profile(self.window.problem, self.window.best, self.name))
+
+
+@dataclass(frozen=True)
+class _Evolution:
+    """A start of the wide fit, not computed yet."""
+
+    problem: Problem
+    start: Array
+    rule: WideRule
+    effort: Effort
+    seed: list[int]
+
+    def __call__(self) -> Fit:
+        return evolve(self.problem, self.start, spread=self.rule.spread,
+                      population=self.rule.population, generations=self.effort.generations,
+                      rng=np.random.default_rng(self.seed))
 
 
 def _nearer(value: float, low: float, high: float) -> float:

@@ -1,11 +1,13 @@
 """Plans of calibrations: which series are fitted how closely, and which parameters are free.
 
-The pydantic models below are the only definition of the format.  Bounds of parameters are the
+The pydantic models below are the only definition of the format; the JSON schema for editors is
+made from them (``python -m kuzbass.experiments.calibration_plan``).  Bounds of parameters are the
 ranges of the model file.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,8 +32,10 @@ __all__ = [
     "Prior",
     "SeriesRule",
     "Stage",
+    "WideRule",
     "check_observed",
     "free_parameters",
+    "json_schema",
     "likelihood",
     "load_calibration_plan",
 ]
@@ -100,15 +104,29 @@ class ChoiceRule(_Strict):
     first: tuple[Text, ...] = Field((), description="candidates that are tried before the others")
 
 
+class WideRule(_Strict):
+    """How all constants with a range are fitted to the training years, by evolution."""
+
+    prior: Positive = Field(description="standard deviation of the normal prior around the centre "
+                            "of each range, as a share of the range")
+    spread: Positive = Field(le=0.5, description="standard deviation of the first population, as "
+                             "a share of the ranges")
+    population: Annotated[int, Field(strict=True, ge=4)]
+
+
 class Effort(_Strict):
     """How much is computed."""
 
     starts: Count = Field(description="starts of each fit, the first one at the model's values")
     origin_starts: Count
+    rounds: Count = Field(description="turns of each fit, at most: least squares under given error "
+                          "processes, then these anew")
     steps: Annotated[int, Field(strict=True, ge=20)] = Field(
         description="steps of the walkers that sample the posterior; the first half is left out")
     profiles: bool = Field(description="whether intervals are profiles of the likelihood; "
                            "quantiles of the posterior otherwise")
+    wide_starts: Count = Field(description="starts of the wide fit, each with a seed of its own")
+    generations: Count = Field(description="generations of each start of the wide fit, at most")
 
 
 class CalibrationPlan(_Strict):
@@ -123,6 +141,7 @@ class CalibrationPlan(_Strict):
     draws: Annotated[int, Field(strict=True, ge=200, le=2000)] = 400
     error: Error
     choice: ChoiceRule
+    wide: WideRule
     full: Effort
     quick: Effort
     series: dict[str, SeriesRule] = Field(min_length=1)
@@ -276,3 +295,14 @@ def likelihood(
                            plan.error.change_tolerance) for _, bar in bars.iterrows())
     return Likelihood(tuple(found), changes, plan.error.freedom,
                       plan.error.largest_autocorrelation), rows.reset_index(drop=True)
+
+
+def json_schema() -> str:
+    """Return the JSON schema of a plan, for editors."""
+    schema = CalibrationPlan.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    print(json_schema(), end="")

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kuzbass.experiments.calibrate import Calibration, Progress, Setting, Window, calibrate
+from kuzbass.experiments.calibration_wide import CLAIMS, wide_table
 from kuzbass.experiments.holdout import coverage, holdout, period_fit, rolling_origins, summary
 from kuzbass.experiments.output import output_folder
 from kuzbass.experiments.parameters import draws_table, parameter_table
@@ -24,6 +25,7 @@ from kuzbass.sd.forecast import NAIVE
 __all__ = ["calibration_tables", "print_calibration", "run_calibration"]
 
 _STEPS = "steps.jsonl"
+_LISTED = 12
 
 
 def run_calibration(
@@ -66,9 +68,10 @@ def run_calibration(
 def calibration_tables(calibration: Calibration) -> dict[str, pd.DataFrame]:
     """Return every table of a calibration by name."""
     setting, training, refit = calibration.setting, calibration.training, calibration.refit
+    windows = {"training": training, "wide": calibration.wide, "refit": refit}
     first, cut, last = 2000, training.last, refit.last
-    fits = [("training", training, first, cut), ("training", training, cut + 1, last),
-            ("refit", refit, first, last)]
+    fits = [*((label, windows[label], *years) for label in ("training", "wide")
+              for years in ((first, cut), (cut + 1, last))), ("refit", refit, first, last)]
     fit = pd.concat([period_fit(setting, window.values(), start, end).assign(fit=label)
                      for label, window, start, end in fits], ignore_index=True)
     held, rolling = holdout(calibration), rolling_origins(calibration)
@@ -79,18 +82,18 @@ def calibration_tables(calibration: Calibration) -> dict[str, pd.DataFrame]:
         "identifiability": pd.concat(
             [table.rename_axis("parameter").reset_index().assign(fit=label)
              for label, table in calibration.choices.items()], ignore_index=True),
-        "starts": pd.concat([_starts(label, window) for label, window in
-                             (("training", training), ("refit", refit))], ignore_index=True),
+        "wide_parameters": wide_table(setting.model, calibration.wide.problem.parameters,
+                                      calibration.wide.values()),
+        "starts": pd.concat([_starts(*one) for one in windows.items()], ignore_index=True),
         "fit": fit,
-        "bars": pd.concat([_bars(setting, window.values()).assign(fit=label) for label, window in
-                           (("training", training), ("refit", refit))], ignore_index=True),
+        "bars": pd.concat([_bars(setting, window.values()).assign(fit=label)
+                           for label, window in windows.items()], ignore_index=True),
         "holdout": held,
-        "holdout_summary": _summaries(held, "drivers"),
+        "holdout_summary": _summaries(held, "fit", "drivers"),
         "rolling_origins": rolling,
         "rolling_summary": _summaries(rolling, "origin"),
-        "coverage": coverage(calibration),
-        "errors": pd.concat([_processes(label, window) for label, window in
-                             (("training", training), ("refit", refit))], ignore_index=True),
+        "coverage": coverage(calibration).assign(fit="training"),
+        "errors": pd.concat([_processes(*one) for one in windows.items()], ignore_index=True),
         "posterior": calibration.posterior.rename_axis("fit").reset_index(),
     }
 
@@ -128,8 +131,9 @@ def _processes(label: str, window: Window) -> pd.DataFrame:
         for one, process in zip(series, window.best.processes, strict=True)])
 
 
-def _summaries(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    return pd.DataFrame([{by: key, **summary(part)} for key, part in table.groupby(by)])
+def _summaries(table: pd.DataFrame, *by: str) -> pd.DataFrame:
+    return pd.DataFrame([{**dict(zip(by, key, strict=True)), **summary(part)}
+                         for key, part in table.groupby(list(by))])
 
 
 def print_calibration(
@@ -139,29 +143,34 @@ def print_calibration(
     """Print what was fitted, how surely, and how the hold-out went."""
     console = console or Console()
     for label, window in ((f"2000-{calibration.training.last}, frozen", calibration.training),
+                          (f"2000-{calibration.wide.last}, all constants", calibration.wide),
                           (f"2000-{calibration.refit.last}, refit", calibration.refit)):
         share, optima = share_at_best(window.fits)
         stuck = at_bounds(window.problem, window.best.point)
+        shown = f"{len(stuck)} of them" if len(stuck) > _LISTED else ", ".join(stuck) or "none"
         console.print(
             f"{label}: {len(window.problem.names)} parameters, objective "
             f"{window.best.objective:.1f}, {share:.0%} of {len(window.fits)} starts there, "
-            f"{optima} optima; at a bound: {', '.join(stuck) or 'none'}", highlight=False)
+            f"{optima} optima; at a bound: {shown}", highlight=False)
     decisions = calibration.choices["refit"]["decision"].value_counts()
     console.print("candidates: " + ", ".join(f"{count} {decision}" for decision, count
                                              in decisions.items()), highlight=False)
     grid = Table(box=None, pad_edge=False)
     for column in ("hold-out", "series", "ratio at most 2", *(f"beats {name}" for name in NAIVE)):
         grid.add_column(column, justify="right" if column != "hold-out" else "left")
-    for by, name in (("drivers", "holdout_summary"), ("origin", "rolling_summary")):
-        for _, row in tables[name].iterrows():
-            grid.add_row(f"{by} {row[by]}", f"{row['series']:.0f}", f"{row['ratio at most 2']:.0%}",
-                         *(f"{row[f'better than {name}']:.0%}" for name in NAIVE))
+    for by, name in ((("fit", "drivers"), "holdout_summary"), (("origin",), "rolling_summary")):
+        for shares in tables[name].to_dict("records"):  # years stay whole numbers
+            grid.add_row(", ".join(f"{key} {shares[key]}" for key in by), f"{shares['series']:.0f}",
+                         f"{shares['ratio at most 2']:.0%}",
+                         *(f"{shares[f'better than {name}']:.0%}" for name in NAIVE))
     console.print(grid)
+    for label, claim in CLAIMS.items():
+        console.print(f"fit {label}: {claim}", highlight=False)
     for fit, table in tables["bars"].groupby("fit", sort=False):
         failed = table[table["verdict"] == "fail"]
         console.print(f"bars, {fit}: {(table['verdict'] == 'pass').sum()} met, "
                       f"{len(failed)} missed", highlight=False)
-        for _, row in failed.iterrows():
+        for _, row in failed.iterrows() if len(failed) <= _LISTED else ():
             console.print(f"  {row['bar']}: {row['figure']}", highlight=False, soft_wrap=True)
     facts = calibration.posterior.loc["refit"]
     console.print(f"posterior: {facts['walkers']:.0f} walkers, {facts['steps']:.0f} steps, "

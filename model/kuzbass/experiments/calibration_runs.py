@@ -63,7 +63,7 @@ class AnnualRuns:
         """Return simulated series, (series, years, runs), for values (runs, parameters)."""
         runs = len(values)
         inputs = {name: values[:, place] for place, name in enumerate(self.names)}
-        result = self._kernel.run({**inputs, **self._paths}, n=runs)
+        result = self._kernel.run({**inputs, **self._paths}, n=runs, trace=False)
         steps, years = self._steps, self._years
         means = result.values[:steps * years].reshape(years, steps, -1, runs).mean(axis=1)
         found = means[:, self._places].transpose(1, 0, 2).copy()

@@ -128,7 +128,8 @@ def prepare(plan: Plan, file: Path, model: Model | None = None) -> Study:
               if isinstance(value, pd.Series) and key not in interface.drivers}
     kernel = compile_model(
         model, vary={*factors.inputs, *(key for case in cases for key in case.inputs)},
-        moving=moving, outputs=reduction.outputs, final_time=plan.until + 1.0, save_every=None)
+        moving=moving, scaled=factors.drivers, outputs=reduction.outputs,
+        final_time=plan.until + 1.0, save_every=None)
     members = sd.Members(kernel, factors.design, tuple(cases), reduction,
                          sd.opening(interface.grid, FIRST_YEAR, plan.opening), factors.rows)
     return Study(members, scenarios, _record(plan, model, scenarios, factors),

@@ -1,14 +1,15 @@
 """Hold-out of a calibration: years after the fit, against what simple forecasts would have said.
 
-The hold-out is not blind: structure and ranges of the model were written by people who knew the
-years after the training window.  Only the fitted parameters did not.  No observed output enters a
-prediction: the model runs free from 2000, while the simple forecasts start from the last
-observation.
+Two fits are held against these years; what each may claim stands in `calibration_wide.CLAIMS`.
+Neither is blind: structure and ranges of the model were written by people who knew the years after
+the training window.  No observed output enters a prediction: the model runs free from 2000, while
+the simple forecasts start from the last observation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -90,26 +91,27 @@ def period_fit(
 
 
 def holdout(calibration: Calibration) -> pd.DataFrame:
-    """Compare the frozen fit with the years after it.
+    """Compare the two frozen fits with the years after them.
 
     Returns
     -------
     DataFrame
-        One row per series and set of drivers (``actual``, ``as known``): observations, RMSE of
-        training and test on the scale of the errors (logarithms for levels), their ratio, RMSE of
-        the simple forecasts, and the share of changes whose direction is right.
+        One row per fit (``training``, ``wide``), set of drivers (``actual``, ``as known``) and
+        series: observations, RMSE of training and test on the scale of the errors (logarithms for
+        levels), their ratio, RMSE of the simple forecasts, and the share of changes whose
+        direction is right.
     """
-    setting, training = calibration.setting, calibration.training
-    values, cut = training.values(), training.last
+    setting, cut = calibration.setting, calibration.training.last
+    fits = {"training": calibration.training, "wide": calibration.wide}
     sets = {"actual": None, "as known": drivers_as_known(setting, cut)}
     rows = []
-    for drivers, paths in sets.items():
-        series, simulated = _simulated(setting, values, paths)
+    for (fit, window), (drivers, paths) in product(fits.items(), sets.items()):
+        series, simulated = _simulated(setting, window.values(), paths)
         for one, path in zip(series, simulated, strict=True):
             test = _errors(one, path, cut + 1, setting.plan.last)
             if len(test):
                 trained = _errors(one, path, FIRST, cut)
-                rows.append({"series": one.name, "drivers": drivers, "n": len(test),
+                rows.append({"fit": fit, "drivers": drivers, "series": one.name, "n": len(test),
                              "rmse_training": _rmse(trained), "rmse_test": _rmse(test),
                              "ratio": _rmse(test) / _rmse(trained) if len(trained) else np.nan,
                              "bias": float(test.mean()), **_naive(one, cut),

@@ -1,8 +1,8 @@
 """The table of calibrated parameters, and the constants of the model file written from it.
 
-``python -m kuzbass.experiments.parameters --adopt FOLDER`` takes the table and the draws of a
-finished calibration over into the data package; ``--write`` writes the constants of the model
-file; without an option, it says where the two differ.
+``python -m kuzbass.experiments.parameters --adopt FOLDER`` takes the table, the draws and the
+hold-out of a finished calibration over into the data package; ``--write`` writes the constants of
+the model file; without an option, it says where the two differ.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from kuzbass.errors import InputError, KuzbassError
 from kuzbass.experiments.calibrate import Calibration, Setting
 from kuzbass.experiments.tables import write_csv
 from kuzbass.paths import data_dir, model_path
-from kuzbass.region.data import PARAMETERS as PARAMETER_TABLE
-from kuzbass.region.data import read_csv
+from kuzbass.region.data import TABLES, read_table
 from kuzbass.region.draws import DRAWS, read_draws
 from kuzbass.sd.mdl import Model, load_model
 from kuzbass.sd.rewrite import replace_equations
@@ -32,7 +31,8 @@ __all__ = ["adopt", "draws_table", "drift", "parameter_table", "rounded", "write
 _DIGITS = 5
 _FIELDS = re.compile(r'"fields": \[[^\]]*\]')
 PARAMETERS = "parameters.csv"
-COLUMNS = PARAMETER_TABLE.columns
+ADOPTED = (PARAMETERS, "holdout.csv", "rolling_origins.csv")  # and the draws
+COLUMNS = TABLES[PARAMETERS].columns
 
 
 def rounded(value: float, lower: float, upper: float) -> float:
@@ -127,23 +127,24 @@ def write_constants(path: Path, table: pd.DataFrame) -> list[str]:
 
 
 def adopt(folder: Path, data: Path) -> None:
-    """Copy the table and the draws of a calibration into a data package, and describe the draws.
+    """Copy the tables and the draws of a calibration into a data package; describe the draws.
 
     Raises
     ------
     InputError
         The folder lacks them, or they are broken.
     """
-    table = read_csv(folder / PARAMETERS, PARAMETER_TABLE)
+    tables = {name: read_table(name, folder / name) for name in ADOPTED}
     draws = read_draws(folder / DRAWS, folder / PARAMETERS)
-    units = table.set_index("parameter")["unit"]
+    units = tables[PARAMETERS].set_index("parameter")["unit"]
     fields = ",\n".join(
         "          " + json.dumps({"name": name, "type": "number", "unit": units[name],
                                    "constraints": {"required": True}}) for name in draws.columns)
     package = data / "datapackage.json"
     head, mark, tail = package.read_text(encoding="utf-8").partition(f'"path": "{DRAWS}"')
     tail = _FIELDS.sub(lambda _: f'"fields": [\n{fields}\n        ]', tail, count=1)
-    shutil.copyfile(folder / PARAMETERS, data / PARAMETERS)
+    for name in ADOPTED:
+        shutil.copyfile(folder / name, data / name)
     write_csv(draws, data / DRAWS)  # in the order of the table
     package.write_text(head + mark + tail, encoding="utf-8")
 
@@ -158,7 +159,7 @@ def main(args: list[str] | None = None) -> None:
     try:
         if given.adopt is not None:
             adopt(given.adopt, data_dir())
-        table = read_csv(data_dir() / PARAMETERS, PARAMETER_TABLE)
+        table = read_table(PARAMETERS)
         names = write_constants(model_path(), table) if given.write else drift(load_model(), table)
     except KuzbassError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -20,6 +20,7 @@ import pandas as pd
 from kuzbass.errors import InputError
 from kuzbass.experiments.interface import model_interface
 from kuzbass.experiments.output import data_record, output_folder, software_versions
+from kuzbass.experiments.response_bands import replay_bands
 from kuzbass.experiments.run import END_YEAR, Progress, check_scenario
 from kuzbass.experiments.tables import write_csv
 from kuzbass.region.annual import annual_values, full_years
@@ -91,6 +92,11 @@ class ReplayResult:
         points for rates), ``actual`` loss, ``spared`` (actual less loss, in magnitude).
     paths : DataFrame
         Year, variable, ``observed``, ``simulated``, ``without``.
+    bands : DataFrame
+        Path (``simulated`` or ``without``), variable, year, ``q05`` to ``q95`` in percent of the
+        year before the crisis, parameters varying.
+    banded : str
+        What varies in `bands`.
     notes : tuple of str
     manifest : mapping
     folder : Path
@@ -106,6 +112,8 @@ class ReplayResult:
     waterfall: pd.DataFrame = field(repr=False)
     what_if: pd.DataFrame = field(repr=False)
     paths: pd.DataFrame = field(repr=False)
+    bands: pd.DataFrame = field(repr=False)
+    banded: str
     notes: tuple[str, ...]
     manifest: Mapping[str, object] = field(repr=False)
     folder: Path
@@ -156,7 +164,7 @@ def replay(
         result = _result(cases, base.name, folder.target)
         tell("writing tables and figures", 2, 3)
         folder.manifest.update(result.manifest)
-        for name in ("start_gap", "changes", "waterfall", "what_if", "paths"):
+        for name in ("start_gap", "changes", "waterfall", "what_if", "paths", "bands"):
             write_csv(getattr(result, name), folder.path / f"{name}.csv")
         if draw is not None:
             draw(result, folder.path)
@@ -301,6 +309,16 @@ class _Cases:
         return [pd.DataFrame({name: values[number] for name, values in columns.items()},
                              index=self.years) for number in range(count)]
 
+    def bands(self) -> tuple[pd.DataFrame, str]:
+        """Return the bands around the path with and the path without the shock."""
+        grid = self.interface.grid
+        own = {path: {**self.others, **{name: pd.Series(values, grid)
+                                        for name, values in self._mixed(chosen).items()}}
+               for path, chosen in (("simulated", frozenset(GROUPS)),
+                                    ("without", frozenset[str]()))}
+        bases = {str(name): str(basis) for name, basis in self.rows["basis"].items()}
+        return replay_bands(self.model, self.interface, own, bases, self.first - 1)
+
     def table(self, case: object, chosen: frozenset[str]) -> pd.DataFrame:
         """Return the annual statistics of one case."""
         return self.annual[case, chosen]
@@ -315,6 +333,7 @@ def _result(cases: _Cases, scenario: str, folder: Path) -> ReplayResult:
              } if cases.at is None else {}
     changes = _changes(cases, simulated, without, known)
     notes = _notes(cases, changes)
+    bands, banded = cases.bands()
     manifest = {
         "model": {"file": cases.model.path.name, "sha256": cases.model.sha256},
         "data": data_record(),
@@ -329,8 +348,8 @@ def _result(cases: _Cases, scenario: str, folder: Path) -> ReplayResult:
         event=cases.event, scenario="history" if cases.at is None else scenario,
         first=cases.first, last=cases.last, start_gap=_start_gap(cases, simulated, known),
         changes=changes, waterfall=_waterfall(cases), what_if=_what_if(cases),
-        paths=_paths(cases, simulated, without, known), notes=notes, manifest=manifest,
-        folder=folder)
+        paths=_paths(cases, simulated, without, known), bands=bands, banded=banded, notes=notes,
+        manifest=manifest, folder=folder)
 
 
 def _start_gap(

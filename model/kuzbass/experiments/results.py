@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 import xarray as xr
 
-__all__ = ["QUANTILES", "Comparison", "RunResults", "ScenarioResult"]
+__all__ = ["CHAIN", "CRISIS", "QUANTILES", "Bands", "Comparison", "RunResults", "ScenarioResult"]
 
+# The chain of the 2020 crisis, in the order in which the paper tells it, and the years around it.
+CHAIN = ("world thermal price", "coal exports", "coal output", "coal revenue", "real GRP index",
+         "own budget revenue", "real fixed investment", "employed")
+CRISIS = (2018, 2022)
 QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
 
@@ -71,6 +76,49 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Bands:
+    """Bands of 50 and 90 % around scenarios, columns ``q05`` to ``q95``.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Parameters and drivers vary: scenario, variable, unit, year.  Indices that are chained, and
+        what the paper gives in percent of 2019, stand as ``NAME, % of YEAR`` of the run itself as
+        well.  The index is that of the default list, but for ``resilience index, any list``.
+    index : DataFrame
+        The resilience index by scenario, source (``parameters``, ``drivers``, ``all``) and year;
+        ``all`` takes any admissible list as well.
+    moments : DataFrame
+        `CHAIN` step by step through `CRISIS`, in percent of 2019, parameters vary: variable, time.
+        Empty if the run does not reach it.
+    parameters, drivers : str
+        What varies, in plain words.
+    notes : tuple of str
+        What could not be varied.
+    record : mapping
+        Plan, runs and seed, for the manifest.
+    """
+
+    table: pd.DataFrame
+    index: pd.DataFrame
+    moments: pd.DataFrame
+    parameters: str
+    drivers: str
+    notes: tuple[str, ...]
+    record: Mapping[str, object]
+
+    def of(self, scenario: str, variable: str) -> pd.DataFrame:
+        """Return the rows of one scenario and variable; none if it has no bands."""
+        return self._parts.get((scenario, variable), self.table.head(0))
+
+    @cached_property
+    def _parts(self) -> dict[tuple[str, str], pd.DataFrame]:
+        # A report asks a few hundred times.
+        parts = self.table.groupby(["scenario", "variable"], sort=False)
+        return {(str(scenario), str(variable)): own for (scenario, variable), own in parts}
+
+
+@dataclass(frozen=True)
 class RunResults:
     """All scenarios of a run, the observed side, and the comparisons.
 
@@ -85,6 +133,7 @@ class RunResults:
     published : DataFrame
         ``index_published.csv``.
     comparison : Comparison
+    bands : Bands
     engine : str
         The engine that made the runs.
     manifest : mapping
@@ -99,6 +148,7 @@ class RunResults:
     observed_family: pd.DataFrame
     published: pd.DataFrame
     comparison: Comparison
+    bands: Bands
     engine: str
     manifest: Mapping[str, object]
     notes: tuple[str, ...] = ()

@@ -14,8 +14,10 @@ import xarray as xr
 from kuzbass.errors import InputError
 from kuzbass.experiments.interface import model_interface
 from kuzbass.experiments.output import data_record, software_versions
-from kuzbass.experiments.results import RunResults, ScenarioResult
+from kuzbass.experiments.results import Bands, RunResults, ScenarioResult
+from kuzbass.experiments.scenario_bands import scenario_bands, variable_bands
 from kuzbass.experiments.score import (
+    BASELINE,
     Score,
     annual_statistics,
     compare,
@@ -37,6 +39,7 @@ __all__ = [
     "ENGINES",
     "FINEST_STEP",
     "Progress",
+    "all_bands",
     "check_scenario",
     "check_settings",
     "load_scenarios",
@@ -83,7 +86,7 @@ def run_scenarios(
     tell = progress or _silent
     check_settings(engine, time_step, until)
     loaded = load_scenarios(scenarios)
-    total = len(loaded) + 2
+    total = len(loaded) + 3
     tell("loading the model", 0, total)
     model = load_model()
     inputs = {name: _inputs(model, scenario, time_step, until)
@@ -92,8 +95,12 @@ def run_scenarios(
     for name in loaded:
         tell(f"simulating {name}", 1 + len(runs), total)
         runs[name] = _simulate(model, inputs[name], engine, time_step, until)
+    tell("varying parameters and drivers", total - 2, total)
+    interface = model_interface(model, end=until + 1.0, time_step=time_step)
+    history = BASELINE if BASELINE in loaded else next(iter(loaded))
+    bands = scenario_bands(model, loaded, inputs, interface, history)
     tell("scoring and comparing", total - 1, total)
-    results = _evaluate(model, loaded, runs, until)
+    results = _evaluate(model, loaded, runs, bands, until)
     tell("done", total, total)
     return results
 
@@ -118,6 +125,13 @@ def simulate_scenario(
     inputs = _inputs(model, scenario, time_step, until)
     named = {model.name(given): value for given, value in (changes or {}).items()}
     return _simulate(model, {**inputs, **named}, engine, time_step, until)
+
+
+def all_bands(model: Model, until: int = END_YEAR) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return the bands of every variable in every shipped scenario, see `variable_bands`."""
+    loaded = load_scenarios()
+    inputs = {name: _inputs(model, scenario, None, until) for name, scenario in loaded.items()}
+    return variable_bands(model, loaded, inputs, model_interface(model, end=until + 1.0))
 
 
 def load_scenarios(scenarios: Sequence[str | Path] = ()) -> dict[str, Scenario]:
@@ -187,7 +201,8 @@ def _simulate(
 
 
 def _evaluate(
-    model: Model, scenarios: Mapping[str, Scenario], runs: Mapping[str, xr.Dataset], until: int
+    model: Model, scenarios: Mapping[str, Scenario], runs: Mapping[str, xr.Dataset],
+    bands: Bands, until: int,
 ) -> RunResults:
     statistics = {name: annual_statistics(run) for name, run in runs.items()}
     scores = {name: score(table) for name, table in statistics.items()}
@@ -195,7 +210,7 @@ def _evaluate(
     any_run = next(iter(runs.values()))
     time_step = float(any_run.attrs["time_step"])
     engine = ", ".join(dict.fromkeys(str(run.attrs["engine"]) for run in runs.values()))
-    notes = _notes(model, time_step, until, comparison.fit_of)
+    notes = (*_notes(model, time_step, until, comparison.fit_of), *bands.notes)
     manifest = {
         "model": {"file": model.path.name, "sha256": model.sha256},
         "data": data_record(),
@@ -203,7 +218,7 @@ def _evaluate(
         "engine": engine,
         "time_step": time_step,
         "until": until,
-        "seed": None,  # nothing in a run is random
+        "bands": dict(bands.record),
         "versions": software_versions(),
         "notes": list(notes),
     }
@@ -215,6 +230,7 @@ def _evaluate(
         observed_family=family_quantiles(observed_lists()),
         published=read_table("index_published.csv"),
         comparison=comparison,
+        bands=bands,
         engine=engine,
         manifest=manifest,
         notes=notes,

@@ -24,7 +24,8 @@ from kuzbass.region.resilience import (
 from kuzbass.region.targets import compare_targets
 
 __all__ = ["BASELINE", "Score", "annual_statistics", "compare", "family_quantiles",
-           "index_family", "observed_index", "observed_lists", "observed_table", "score"]
+           "index_family", "observed_index", "observed_lists", "observed_table", "score",
+           "year_end_variables"]
 
 BASELINE = "baseline"
 
@@ -52,16 +53,20 @@ def index_family() -> Family:
     return Family(load_indicators())
 
 
+def year_end_variables() -> frozenset[str]:
+    """Return the variables whose annual figure is that at the end of the year."""
+    table = judged()
+    indicators = index_family().indicators.variables
+    return frozenset({*table.loc[table["basis"] == "end", "variable"],
+                      *(name for name, basis in indicators.items() if basis == "end")})
+
+
 def annual_statistics(run: xr.Dataset) -> pd.DataFrame:
     """Return the annual statistics of every variable of `run`, year by variable.
 
-    Year-end figures are the variables that ``judged.csv`` or the indicators take at the end of
-    the year; the rest are means over the year.
+    Those of `year_end_variables` are taken at the end of the year; the rest are means over it.
     """
-    table = judged()
-    at_end = {*table.loc[table["basis"] == "end", "variable"],
-              *(name for name, basis in index_family().indicators.variables.items()
-                if basis == "end")}
+    at_end = year_end_variables()
     names, time = [str(name) for name in run.data_vars], run["time"].to_numpy()
     # All variables at once: one by one they take a second.
     steps = np.stack([run.variables[name].to_numpy() for name in names])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -117,14 +118,21 @@ class ScoredYears:
     def _year(self, year: int) -> int:
         return int(np.searchsorted(self.time, year))
 
+    @cached_property
+    def _bases(self) -> dict[str, tuple[str, str]]:
+        # Once: pandas takes as long to find a row as the kernel for a run.
+        table = self.indicators.table
+        return dict(zip(table.index, zip(table["variable"], table["basis"], strict=True),
+                        strict=True))
+
     def _indicators(self, at: Mapping[str, Array], codes: tuple[str, ...]) -> Array:
         """Return the values of indicators, (run, year, indicator)."""
         columns = []
         for code in codes:
-            row = self.indicators.table.loc[code]
-            values = at[str(row["variable"])]
+            variable, basis = self._bases[code]
+            values = at[variable]
             columns.append(values * (100.0 / values[self._year(2000)])
-                           if row["basis"] == "index2000" else values)
+                           if basis == "index2000" else values)
         return np.stack([column.T for column in columns], axis=-1)
 
     def _any_list(self, z: Array, chosen: Array | None, default: Array) -> Array:

@@ -15,6 +15,7 @@ import xarray as xr
 from kuzbass.errors import InputError, nearest, plain_name
 from kuzbass.experiments.interface import model_interface
 from kuzbass.experiments.output import data_record, output_folder, software_versions
+from kuzbass.experiments.response_bands import response_bands
 from kuzbass.experiments.run import END_YEAR, Progress, check_scenario, check_settings
 from kuzbass.experiments.shock_views import (
     HEADLINES,
@@ -96,6 +97,11 @@ class ShockResult:
     sweep : DataFrame
         Size (1 is the shock), variable, ``peak_share``, ``loss_area``; sizes that leave the
         range of an input are missing.
+    bands : DataFrame
+        Of the headline variables and the target: variable, time, ``q05`` to ``q95`` of `shares`,
+        parameters varying.
+    banded : str
+        What varies in `bands`.
     network : DataFrame
         Time, cause, effect, ``carried``: what the link carries of the target's difference at
         this time, as a share of its largest difference.
@@ -127,6 +133,8 @@ class ShockResult:
     routes: pd.DataFrame = field(repr=False)
     loops: Cuts = field(repr=False)
     sweep: pd.DataFrame = field(repr=False)
+    bands: pd.DataFrame = field(repr=False)
+    banded: str
     network: pd.DataFrame = field(repr=False)
     notes: tuple[str, ...]
     manifest: Mapping[str, object] = field(repr=False)
@@ -258,6 +266,11 @@ def _explained(
     table = table.join(odd)
     table.insert(0, "unit", [model.variables[one].unit for one in table.index])
     table.insert(1, "group", [model.variables[one].group for one in table.index])
+    tell("the same over uncertain parameters", 4, 6)
+    bands, banded = response_bands(
+        model, interface, moved.base, moved.shocked,
+        [one for one in dict.fromkeys([name, *HEADLINES.values()]) if one in model.variables],
+        moved.start)
     tell("the network over time", 4, 6)
     moving = [one for one in table.index if model.variables[one].kind in ("stock", "auxiliary")
               and model.variables[one].group not in ("Drivers", "Checks")]
@@ -270,7 +283,7 @@ def _explained(
                         moved.names),
         attribution=result, links=links, stations=passed, agreement=agreement, paths=found,
         routes=found.routes(groups_of(model, diff)), loops=loop_cuts(diff, name, weights),
-        sweep=swept,
+        sweep=swept, bands=bands, banded=banded,
         network=network(diff, name, found, metered), notes=notes,
         manifest=_manifest(model, file, scenario, until, result, notes), folder=folder)
 
@@ -347,6 +360,7 @@ def _write(result: ShockResult, folder: Path) -> None:
         "attribution": result.attribution.table(time_of),
         "loops": result.loops.table,
         "sweep": result.sweep,
+        "bands": result.bands,
         "network": result.network,
         "dominoes": result.cascade.dominoes,
     }

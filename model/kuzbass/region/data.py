@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,9 @@ from kuzbass.errors import InputError
 from kuzbass.paths import data_dir
 
 __all__ = [
-    "PARAMETERS",
     "TABLES",
     "Table",
+    "base_year",
     "chain",
     "check_data_file",
     "fit_statistics",
@@ -52,6 +53,8 @@ class Table:
         Columns that may not be empty.
     choices : mapping of str to tuple
         Columns that hold one of a few values.
+    may_be_empty : bool
+        Whether a table without rows is one.
     """
 
     columns: tuple[str, ...]
@@ -59,9 +62,11 @@ class Table:
     key: tuple[str, ...]
     required: tuple[str, ...]
     choices: Mapping[str, tuple[str | float, ...]] = field(default_factory=dict)
+    may_be_empty: bool = False
 
 
 _WHOLE = {"year": (1990, 2100), "month": (1, 12)}
+_FORECASTS = ("no change", "trend", "AR(1)")
 _SERIES = ("series", "unit", "year", "value", "source_id")
 TABLES: dict[str, Table] = {
     "observed.csv": Table(
@@ -139,15 +144,31 @@ TABLES: dict[str, Table] = {
         ("variable", "label_en", "label_ru"), (), ("variable",),
         ("variable", "label_en", "label_ru"),
     ),
+    "known_misses.csv": Table(
+        ("test", "part", "reason", "figure"), (), ("test", "part"), ("test", "reason", "figure"),
+        may_be_empty=True,
+    ),
+    # What a calibration writes; adopted when its values stand in the model.
+    "parameters.csv": Table(
+        ("parameter", "unit", "value", "low", "high", "interval", "fit_training", "lower",
+         "upper", "prior_mean", "prior_sd", "status", "source", "note"),
+        ("value", "low", "high", "fit_training", "lower", "upper", "prior_mean", "prior_sd"),
+        ("parameter",), ("parameter", "unit", "value", "lower", "upper", "status", "source"),
+        {"status": ("fitted", "at bound", "fixed")},
+    ),
+    "holdout.csv": Table(
+        ("fit", "drivers", "series", "n", "rmse_training", "rmse_test", "ratio", "bias",
+         *_FORECASTS, "direction", "weight"),
+        ("n", "rmse_training", "rmse_test", "ratio", "bias", *_FORECASTS, "direction", "weight"),
+        ("fit", "drivers", "series"), ("fit", "drivers", "series", "n", "rmse_test", "weight"),
+        {"fit": ("training", "wide"), "drivers": ("actual", "as known")},
+    ),
+    "rolling_origins.csv": Table(
+        ("origin", "series", "n", "rmse_training", "rmse_test", *_FORECASTS, "weight"),
+        ("origin", "n", "rmse_training", "rmse_test", *_FORECASTS, "weight"),
+        ("origin", "series"), ("origin", "series", "n", "rmse_test", "weight"),
+    ),
 }
-# What a calibration writes; it joins the package when its values stand in the model.
-PARAMETERS = Table(
-    ("parameter", "unit", "value", "low", "high", "interval", "fit_training", "lower",
-     "upper", "prior_mean", "prior_sd", "status", "source", "note"),
-    ("value", "low", "high", "fit_training", "lower", "upper", "prior_mean", "prior_sd"),
-    ("parameter",), ("parameter", "unit", "value", "lower", "upper", "status", "source"),
-    {"status": ("fitted", "at bound", "fixed")},
-)
 
 
 def read_table(name: str, path: Path | None = None) -> pd.DataFrame:
@@ -172,7 +193,18 @@ def read_table(name: str, path: Path | None = None) -> pd.DataFrame:
         If the file is missing, empty, not UTF-8, lacks a column, repeats a key, or a cell is not
         what its column must hold.
     """
-    return read_csv(path if path is not None else data_dir() / name, TABLES[name])
+    file = path if path is not None else data_dir() / name
+    try:
+        state = file.stat()
+    except OSError:
+        return read_csv(file, TABLES[name])  # it says what is wrong
+    return _read_once(name, file, state.st_mtime_ns, state.st_size).copy()
+
+
+@lru_cache(maxsize=32)
+def _read_once(name: str, file: Path, _changed: int, _size: int) -> pd.DataFrame:
+    # A run asks for the same few tables a hundred times.
+    return read_csv(file, TABLES[name])
 
 
 def read_csv(path: Path, table: Table) -> pd.DataFrame:
@@ -182,7 +214,7 @@ def read_csv(path: Path, table: Table) -> pd.DataFrame:
         if column not in header:
             raise InputError("column missing", file=path, key=column,
                              value=",".join(header), allowed=",".join(table.columns))
-    if not body:
+    if not body and not table.may_be_empty:
         raise InputError("no rows below the header", file=path)
     frame = pd.DataFrame(body, columns=header)
     for column in table.required:
@@ -324,7 +356,7 @@ def model_side(row: pd.Series, run: pd.DataFrame) -> pd.Series:
     InputError
         If the run lacks the variable or the base year.
     """
-    name, base = str(row["variable"]), _base_year(row)
+    name, base = str(row["variable"]), base_year(row)
     if name not in run:
         raise InputError("the run lacks a variable of judged.csv", key=name)
     values: pd.Series = run[name]
@@ -336,7 +368,8 @@ def model_side(row: pd.Series, run: pd.DataFrame) -> pd.Series:
     return values * (100.0 / float(values.loc[base]))
 
 
-def _base_year(row: pd.Series) -> int | None:
+def base_year(row: pd.Series) -> int | None:
+    """Return the year from which an index of ``judged.csv`` is chained, if it is one."""
     kind, _, argument = str(row["transform"]).partition(":")
     return int(argument) if kind == "chain" else None
 
@@ -420,7 +453,7 @@ def fit_table(
     for _, row in table.iterrows():
         actual = observed_for(row, observed)
         simulated = model_side(row, run)
-        years = actual.index.intersection(simulated.index).drop([_base_year(row)], errors="ignore")
+        years = actual.index.intersection(simulated.index).drop([base_year(row)], errors="ignore")
         if years.empty:
             continue
         s, a = simulated.loc[years].to_numpy(float), actual.loc[years].to_numpy(float)

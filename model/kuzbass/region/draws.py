@@ -8,7 +8,7 @@ import pandas as pd
 
 from kuzbass.errors import InputError
 from kuzbass.paths import data_dir
-from kuzbass.region.data import PARAMETERS, Table, read_csv
+from kuzbass.region.data import Table, read_csv, read_table
 
 __all__ = ["DRAWS", "read_draws"]
 
@@ -36,7 +36,7 @@ def read_draws(path: Path | None = None, parameters: Path | None = None) -> pd.D
         A column is missing, a cell is no number, or a value leaves the range of its parameter.
     """
     file = path or data_dir() / DRAWS
-    table = read_csv(parameters or data_dir() / "parameters.csv", PARAMETERS)
+    table = read_table("parameters.csv", parameters)
     fitted = table[table["status"] == "fitted"].set_index("parameter")
     columns = tuple(fitted.index)
     # No key: a walker that stands still is drawn twice, and rightly so.

@@ -16,7 +16,8 @@ import pandas as pd
 from kuzbass.errors import InputError, nearest, plain_name
 from kuzbass.region.scenario import FIRST_YEAR, Driver, Policy, Scenario, Shock
 
-__all__ = ["Input", "ModelInterface", "Setting", "resolve", "table_mode"]
+__all__ = ["Input", "ModelInterface", "Setting", "check_range", "look_up", "resolve", "shocked",
+           "table_mode", "unshocked"]
 
 Input = float | pd.Series
 _HOLD = 1.0 - 1.0 / 16.0  # a year-long step is held for fifteen sixteenths, then moves
@@ -113,33 +114,51 @@ def resolve(scenario: Scenario, model: ModelInterface) -> dict[str, Input]:
     constants: dict[str, float] = {}
     for layer, file in zip(scenario.layers, scenario.files, strict=True):
         for given, driver in layer.drivers.items():
-            name, setting = _look_up(given, "drivers", model, file)
+            name, setting = look_up(given, "drivers", model, file)
             base = paths[name] if name in paths else _base(setting, grid)
             paths[name] = _driver(driver, setting, base, grid)
-            _check_range(paths[name], setting, file, f"drivers.{given}")
+            check_range(paths[name], setting, file, f"drivers.{given}")
         for given, parameter in layer.parameters.items():
-            name, setting = _look_up(given, "parameters", model, file)
-            _check_range(np.array([parameter.value]), setting, file, f"parameters.{given}.value")
+            name, setting = look_up(given, "parameters", model, file)
+            check_range(np.array([parameter.value]), setting, file, f"parameters.{given}.value")
             constants[name] = parameter.value
         for given, policy in layer.policies.items():
-            name, setting = _look_up(given, "policies", model, file)
+            name, setting = look_up(given, "policies", model, file)
             paths[name] = _policy(policy, setting.value, grid)
-            _check_range(paths[name], setting, file, f"policies.{given}.value")
+            check_range(paths[name], setting, file, f"policies.{given}.value")
     for layer, file in zip(scenario.layers, scenario.files, strict=True):
         for number, shock in enumerate(layer.shocks):
             key = f"shocks.{number}"
-            name, setting = _look_up(shock.on, "shocks", model, file, f"{key}.on")
+            name, setting = look_up(shock.on, "shocks", model, file, f"{key}.on")
             if name not in paths:
-                paths[name] = _unshocked(setting, constants.pop(name, setting.value), grid)
-            paths[name] = _shocked(shock, paths[name], grid, file, key)
-            _check_range(paths[name], setting, file, f"{key}.by")
+                paths[name] = unshocked(setting, constants.pop(name, setting.value), grid)
+            paths[name] = shocked(shock, paths[name], grid, file, key)
+            check_range(paths[name], setting, file, f"{key}.by")
     series = {name: pd.Series(path, index=grid) for name, path in paths.items()}
     return {**constants, **series}
 
 
-def _look_up(
+def look_up(
     given: str, section: str, model: ModelInterface, path: Path, key: str | None = None
 ) -> tuple[str, Setting]:
+    """Return the variable of the model that a file means, by its name there, and what it allows.
+
+    Parameters
+    ----------
+    given : str
+        The name in the file.
+    section : {"drivers", "parameters", "policies", "shocks"}
+        Where it stands; a shock may fall on any of the three others.
+    model : ModelInterface
+    path : Path
+    key : str, optional
+        For the message; made of section and name if left out.
+
+    Raises
+    ------
+    InputError
+        The name is unknown, stands in another section, or the model computes it.
+    """
     sections = {"drivers": model.drivers, "parameters": model.parameters,
                 "policies": model.policies}
     allowed = sections.get(section, {**model.drivers, **model.parameters, **model.policies})
@@ -167,7 +186,8 @@ def _base(setting: Setting, grid: np.ndarray) -> np.ndarray:
     return np.asarray(np.interp(grid, time, value))
 
 
-def _unshocked(setting: Setting, value: float, grid: np.ndarray) -> np.ndarray:
+def unshocked(setting: Setting, value: float, grid: np.ndarray) -> np.ndarray:
+    """Return the path that a variable has without any shock, `value` if it is a constant."""
     return _base(setting, grid) if setting.table is not None else np.full(len(grid), value)
 
 
@@ -210,9 +230,16 @@ def _policy(policy: Policy, before: float, grid: np.ndarray) -> np.ndarray:
     return before + share * (policy.value - before)
 
 
-def _shocked(
+def shocked(
     shock: Shock, base: np.ndarray, grid: np.ndarray, path: Path, key: str
 ) -> np.ndarray:
+    """Return the path `base` with a pulse, step or ramp on it.
+
+    Raises
+    ------
+    InputError
+        No step of the run lies in the shock.
+    """
     if shock.shape == "ramp":
         assert shock.years is not None  # the schema asks for it
         profile = np.clip((grid - shock.start) / shock.years, 0.0, 1.0)
@@ -226,7 +253,13 @@ def _shocked(
     return base * (1.0 + shock.size * profile) if shock.relative else base + shock.size * profile
 
 
-def _check_range(values: np.ndarray, setting: Setting, path: Path, key: str) -> None:
+def check_range(values: np.ndarray, setting: Setting, path: Path, key: str) -> None:
+    """Refuse values outside of the range of the model file.
+
+    Raises
+    ------
+    InputError
+    """
     low, high = float(values.min()), float(values.max())
     if low < setting.lower or high > setting.upper:
         found = low if low < setting.lower else high

@@ -34,9 +34,14 @@ __all__ = [
     "Scenario",
     "ScenarioFile",
     "Shock",
+    "Strict",
+    "check_size",
+    "input_error",
     "json_schema",
     "load_scenario",
     "load_yaml",
+    "overlap",
+    "refusal",
     "scenario_names",
 ]
 
@@ -53,24 +58,26 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """What every section of a file is: unknown keys are forbidden."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _refusal(problem: str, allowed: str, found: object = None) -> PydanticCustomError:
+def refusal(problem: str, allowed: str, found: object = None) -> PydanticCustomError:
     """Return an error of a validator that says what was found and what is allowed."""
     return PydanticCustomError("refused", "{problem}",
                                {"problem": problem, "allowed": allowed, "found": found})
 
 
-class Title(_Strict):
+class Title(Strict):
     """Title of a scenario in English and Russian."""
 
     en: Text
     ru: Text
 
 
-class Driver(_Strict):
+class Driver(Strict):
     """A new path of an outside driver from 2025 on.
 
     ``path`` gives annual values; years between are interpolated, the last value is held, and the
@@ -94,22 +101,22 @@ class Driver(_Strict):
     def _one_way(self) -> Driver:
         given = self.path or self.multiply
         if (self.path is None) == (self.multiply is None) or not given:
-            raise _refusal("a driver needs one path", "either path or multiply, with at least one "
+            raise refusal("a driver needs one path", "either path or multiply, with at least one "
                            "year")
         if self.range is None:
             if self.basis == ASSUMPTION:
-                raise _refusal("an assumption needs a range", "range: [low, high]")
+                raise refusal("an assumption needs a range", "range: [low, high]")
             return self
         low, high = self.range
         if low > high:
-            raise _refusal("the range is upside down", "[low, high]", [low, high])
+            raise refusal("the range is upside down", "[low, high]", [low, high])
         if not low <= given[max(given)] <= high:
-            raise _refusal("the last value lies outside its own range", f"{low:g} to {high:g}",
+            raise refusal("the last value lies outside its own range", f"{low:g} to {high:g}",
                            given[max(given)])
         return self
 
 
-class Parameter(_Strict):
+class Parameter(Strict):
     """Another value of a constant, for the whole run."""
 
     value: Number
@@ -117,7 +124,7 @@ class Parameter(_Strict):
     why: Text
 
 
-class Policy(_Strict):
+class Policy(Strict):
     """A lever of the group Policies, from a year on, reached over ``ramp`` years."""
 
     value: Number
@@ -128,7 +135,18 @@ class Policy(_Strict):
     why: Text
 
 
-class Shock(_Strict):
+def check_size(value: object) -> object:
+    """Return the size of a shock; anything but a percentage or a number is refused."""
+    text = isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+(\.\d+)?%\s*", value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and (
+        math.isfinite(value))
+    if not text and not number:
+        raise refusal("not the size of a shock", "a percentage such as '-20%', or a number "
+                      "in the unit of the variable", value)
+    return value
+
+
+class Shock(Strict):
     """A change of a driver or parameter: a pulse, a step, or a ramp to a new level."""
 
     on: Text = Field(description="driver, policy or parameter")
@@ -142,17 +160,12 @@ class Shock(_Strict):
     @field_validator("by", mode="before")
     @classmethod
     def _size(cls, value: Any) -> Any:
-        text = isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+(\.\d+)?%\s*", value)
-        number = type(value) in (int, float) and math.isfinite(value)
-        if not text and not number:
-            raise _refusal("not the size of a shock", "a percentage such as '-20%', or a number "
-                           "in the unit of the variable", value)
-        return value
+        return check_size(value)
 
     @model_validator(mode="after")
     def _length(self) -> Shock:
         if (self.shape == "step") != (self.years is None):
-            raise _refusal("the length does not go with the shape", "'for' (years) with a pulse "
+            raise refusal("the length does not go with the shape", "'for' (years) with a pulse "
                            "or a ramp; none with a step", self.shape)
         return self
 
@@ -172,7 +185,7 @@ class Shock(_Strict):
         return math.inf if self.years is None or self.shape == "ramp" else self.start + self.years
 
 
-class ScenarioFile(_Strict):
+class ScenarioFile(Strict):
     """One scenario file as it stands on disk."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = Field(
@@ -192,7 +205,7 @@ class ScenarioFile(_Strict):
         for given in section:
             twin = seen.setdefault(plain_name(given), given)
             if twin != given:
-                raise _refusal("the same variable stands twice", "each variable once",
+                raise refusal("the same variable stands twice", "each variable once",
                                f"{twin} and {given}")
         return section
 
@@ -319,7 +332,7 @@ def _read(path: Path) -> ScenarioFile:
     try:
         parsed = ScenarioFile.model_validate(data)
     except ValidationError as error:
-        raise _input_error(error, path) from None
+        raise input_error(error, path) from None
     if parsed.name != path.stem:
         raise InputError("the name is not that of the file", file=path, key="name",
                          value=parsed.name, allowed=path.stem)
@@ -414,7 +427,7 @@ _LIMITS = {"greater_than_equal": ("at least", "ge"), "greater_than": ("above", "
            "less_than_equal": ("at most", "le"), "less_than": ("below", "lt")}
 
 
-def _input_error(error: ValidationError, path: Path) -> InputError:
+def input_error(error: ValidationError, path: Path) -> InputError:
     """Translate the first finding of pydantic into one plain message."""
     findings = error.errors()
     # A misspelt key is often the reason why another is missing.

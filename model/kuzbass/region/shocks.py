@@ -6,6 +6,7 @@ may begin in any year of the run, and it may follow a profile of its own or that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,8 @@ from kuzbass.region import scenario as schema
 from kuzbass.region.crises import crisis, recorded_path
 from kuzbass.region.resolve import Input, ModelInterface, Setting
 
-__all__ = ["ALIASES", "Moved", "ShockFile", "ShockLine", "apply_shocks", "load_shock",
-           "shock_dir", "shock_names"]
+__all__ = ["ALIASES", "Moved", "ShockFile", "ShockLine", "apply_shocks", "json_schema",
+           "load_shock", "read_line", "shock_dir", "shock_names"]
 
 # What people call the levers of the model.
 ALIASES: Mapping[str, str] = {
@@ -60,16 +61,16 @@ class ShockLine(schema.Shock):
     @field_validator("by", mode="before")
     @classmethod
     def _size(cls, value: Any) -> Any:
-        return value if value is None else schema.Shock._size(value)
+        return value if value is None else schema.check_size(value)
 
     @field_validator("profile", mode="before")
     @classmethod
     def _sizes(cls, value: Any) -> Any:
         if isinstance(value, dict):
             for size in value.values():
-                schema.Shock._size(size)
+                schema.check_size(size)
             if len({isinstance(size, str) for size in value.values()}) > 1:
-                raise schema._refusal("the sizes of a profile differ in kind",
+                raise schema.refusal("the sizes of a profile differ in kind",
                                       "all percentages or all numbers")
         return value
 
@@ -78,10 +79,10 @@ class ShockLine(schema.Shock):
         needs = {"profile": self.profile, "recorded": self.recorded}.get(self.shape, self.by)
         given = [self.by, self.profile, self.recorded]
         if needs is None or sum(one is not None for one in given) != 1:
-            raise schema._refusal("the size does not go with the shape", "'by' with a pulse, step "
+            raise schema.refusal("the size does not go with the shape", "'by' with a pulse, step "
                                   "or ramp, 'profile' or 'recorded' with these shapes", self.shape)
         if (self.shape in ("step", "profile")) != (self.years is None):
-            raise schema._refusal("the length does not go with the shape", "'for' (years) with a "
+            raise schema.refusal("the length does not go with the shape", "'for' (years) with a "
                                   "pulse, a ramp or a recorded shock; none with a step or a "
                                   "profile", self.shape)
         if self.recorded is not None:
@@ -95,7 +96,7 @@ class ShockLine(schema.Shock):
         return float("inf") if open_end or self.years is None else self.start + self.years
 
 
-class ShockFile(schema._Strict):
+class ShockFile(schema.Strict):
     """One shock file as it stands on disk."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = Field(
@@ -109,7 +110,7 @@ class ShockFile(schema._Strict):
     def _apart(self) -> ShockFile:
         twice = schema.overlap(self.shocks)
         if twice:
-            raise schema._refusal("shocks overlap", "one shock at a time on a variable", twice)
+            raise schema.refusal("shocks overlap", "one shock at a time on a variable", twice)
         return self
 
 
@@ -149,7 +150,7 @@ class Moved:
             before, after = self.base[name], self.shocked[name]
             path = before + factor * (after - before)
             assert isinstance(path, pd.Series)
-            inputs_of._check_range(path.to_numpy(), settings[name], Path("shock"), name)
+            inputs_of.check_range(path.to_numpy(), settings[name], Path("shock"), name)
             inputs[name] = path
         return inputs
 
@@ -239,11 +240,11 @@ def apply_shocks(
         given = ALIASES.get(plain_name(shock.on), shock.on)
         if given != shock.on:
             notes.append(f"'{shock.on}' is taken as '{given}'.")
-        name, setting = inputs_of._look_up(given, "shocks", model, file, f"{key}.on")
+        name, setting = inputs_of.look_up(given, "shocks", model, file, f"{key}.on")
         if name not in paths:
             paths[name] = before[name] = _path(inputs.get(name), setting, grid)
         paths[name] = _moved(shock, name, setting, paths[name], grid, file, key)
-        inputs_of._check_range(paths[name], setting, file, f"{key}.by")
+        inputs_of.check_range(paths[name], setting, file, f"{key}.by")
     moved = [path != before[name] for name, path in paths.items()]
     steps = np.flatnonzero(np.any(moved, axis=0)[:-1])
     if not len(steps):
@@ -257,7 +258,7 @@ def apply_shocks(
 def _path(given: Input | None, setting: Setting, grid: np.ndarray) -> np.ndarray:
     if isinstance(given, pd.Series):
         return np.asarray(np.interp(grid, given.index.to_numpy(float), given.to_numpy(float)))
-    return inputs_of._unshocked(setting, setting.value if given is None else given, grid)
+    return inputs_of.unshocked(setting, setting.value if given is None else given, grid)
 
 
 def _moved(
@@ -272,7 +273,7 @@ def _moved(
         return recorded_path(name, setting, base, grid, crisis(shock.recorded), shock.start,
                              shock.years)
     if shock.profile is None:
-        return inputs_of._shocked(shock, base, grid, file, key)
+        return inputs_of.shocked(shock, base, grid, file, key)
     lags = sorted(shock.profile)
     relative = isinstance(shock.profile[lags[0]], str)
     sizes = [float(str(shock.profile[lag]).strip().rstrip("%")) for lag in lags]
@@ -296,4 +297,15 @@ def _input_error(error: ValidationError, path: Path) -> InputError:
         return InputError("year outside the horizon", file=path,
                           key=".".join(map(str, outside["loc"])), value=outside["input"],
                           allowed=f"{_FIRST} to {schema.LAST_YEAR}")
-    return schema._input_error(error, path)
+    return schema.input_error(error, path)
+
+
+def json_schema() -> str:
+    """Return the JSON schema of a shock file, for editors."""
+    result = ShockFile.model_json_schema(by_alias=True)
+    result["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    print(json_schema(), end="")

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from kuzbass.experiments.ensemble import EnsembleResults
 
-__all__ = ["draw_band", "ensemble_figures", "index_sources", "scenario_bands", "write_bands"]
+__all__ = ["band_legend", "draw_band", "ensemble_figures", "index_sources", "scenario_bands",
+           "write_bands"]
 
 _SOURCES = {
     "lists": ("Only the list of indicators", "#7a6a9c"),
@@ -57,20 +58,36 @@ def write_bands(results: EnsembleResults, folder: Path) -> list[Path]:
     return written
 
 
-def draw_band(axis: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """Draw the bands of 50 and 90 % and the median.
+def draw_band(
+    axis: Axes, rows: pd.DataFrame, colour: str, *, x: str = "year", median: bool = True,
+    among: int = 1,
+) -> None:
+    """Draw the bands of 50 and 90 %, and the median.
 
     Parameters
     ----------
     axis : Axes
     rows : DataFrame
-        Columns ``year`` and ``q05`` to ``q95``, in the unit of the axis.
+        Columns `x` and ``q05`` to ``q95``, in the unit of the axis.
     colour : str
+    x : str
+        The column that runs along the axis.
+    median : bool
+        Whether to draw the median.
+    among : int
+        Number of bands that share the axis; the more, the fainter each.
     """
-    years = rows["year"].to_numpy()
-    axis.fill_between(years, rows["q05"], rows["q95"], color=colour, alpha=_WIDE, lw=0)
-    axis.fill_between(years, rows["q25"], rows["q75"], color=colour, alpha=_NARROW, lw=0)
-    axis.plot(years, rows["q50"], color=colour, lw=1.2)
+    at, faint = rows[x].to_numpy(), 1.0 / (1.0 + 0.25 * (among - 1))
+    axis.fill_between(at, rows["q05"], rows["q95"], color=colour, alpha=_WIDE * faint, lw=0)
+    axis.fill_between(at, rows["q25"], rows["q75"], color=colour, alpha=_NARROW * faint, lw=0)
+    if median:
+        axis.plot(at, rows["q50"], color=colour, lw=1.2)
+
+
+def band_legend(colour: str = "#777777", of: str = "the runs") -> tuple[list[Artist], list[str]]:
+    """Return the legend of the two bands."""
+    return ([Patch(color=colour, alpha=_WIDE), Patch(color=colour, alpha=_NARROW + _WIDE)],
+            [f"90 % of {of}", f"50 % of {of}"])
 
 
 @style.styled()
@@ -210,12 +227,11 @@ def _observed(results: EnsembleResults, shown: str) -> pd.Series:
 
 
 def _legend(colour: str) -> tuple[list[Artist], list[str]]:
-    handles: list[Artist] = [
-        Patch(color=colour, alpha=_WIDE), Patch(color=colour, alpha=_NARROW + _WIDE),
-        Line2D([], [], color=colour, lw=1.2), _dashed(), Line2D([], [], **_DOTS),
-        Line2D([], [], color=colour, ls="", **_TARGETS)]
-    return handles, ["90 % of the runs", "50 % of the runs", "median", "nothing varies",
-                     "observed", "target of the paper (range: bar)"]
+    handles, names = band_legend(colour)
+    handles += [Line2D([], [], color=colour, lw=1.2), _dashed(), Line2D([], [], **_DOTS),
+                Line2D([], [], color=colour, ls="", **_TARGETS)]
+    return handles, [*names, "median", "nothing varies", "observed",
+                     "target of the paper (range: bar)"]
 
 
 def _dashed() -> Line2D:

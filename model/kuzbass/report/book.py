@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kuzbass.errors import plain_name
+from kuzbass.report.holdout_figure import holdout_figure
 from kuzbass.report.sparkline import sparkline
 from kuzbass.report.stockflow import diagram_svg
 from kuzbass.report.style import HISTORY, colour, unit_label
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
     from kuzbass.experiments.book import BookContent, Entry, Sector
     from kuzbass.sd.diagram import Diagram
 
-__all__ = ["book_pages"]
+__all__ = ["LEFT_OUT", "book_pages"]
+
+# What no number of a run can tell; the findings page says the same.
+LEFT_OUT = (
+    "Kuzbass is one point: no districts, no towns, no single firms. Federal rules and the world "
+    "outside are given; the region does not act back on them.",
+    "A scenario is a set of conditions, not a forecast. A good fit does not prove the structure.",
+)
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _NAVIGATION = (
@@ -44,6 +52,30 @@ _FIT = {"label": "Series", "variable": "Variable", "unit": "Unit", "first": "Fro
         "worst_year": "Worst year", "passed": "Within the bar"}
 
 
+_EVIDENCE: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "calibration": ("Calibration: parameters", (
+        "Candidates of kuzbass calibrate. Value: fitted to 2000-2021, or held; fit_training: to "
+        "2000-2015. Low and high: 95 percent interval. What the data do not tell apart is held; "
+        "the note says why.",)),
+    "hold-out shares": ("Hold-out 2016-2021: how often the model wins", (
+        "Shares of the series with a bar: error at most twice that of training; error below that "
+        "of a simple forecast made at the end of 2015. The model runs free from 2000. Drivers: as "
+        "they were, or continued from the end of 2015.",)),
+    "hold-out": ("Hold-out 2016-2021: series", (
+        "Errors are logarithmic for levels and plain for rates and balances. The figure: actual "
+        "drivers.",)),
+    "rolling origins": ("Rolling origins", (
+        "The training fit, repeated to the end of each year of origin and held against all years "
+        "after it.",)),
+    "validation": ("Validation", (
+        "The tests of kuzbass validate, run for this book. A test of several parts shows its first "
+        "failure.",)),
+    "known misses": ("Known misses", (
+        "Required tests that the model fails, with the reason. Figure then: when the line was "
+        "written; figure: now.",)),
+}
+
+
 @dataclass(frozen=True)
 class _Table:
     """A table: heads, and rows of cells (text or markup)."""
@@ -56,11 +88,12 @@ class _Table:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a page: heading, paragraphs, table."""
+    """A part of a page: heading, paragraphs, figure, table."""
 
     heading: str
     paragraphs: Sequence[object] = ()
     table: _Table | None = None
+    figure: Markup | None = None
 
 
 def book_pages(content: BookContent) -> dict[str, str]:
@@ -232,14 +265,19 @@ def _breakable(name: str) -> Markup:
 
 
 def _evidence(content: BookContent, links: _Links) -> list[_Part]:
-    names = {"calibration": "Calibration", "hold-out": "Hold-out", "validation": "Validation"}
     parts = []
     for key, table in content.evidence.items():
-        heading = names.get(key, key)
+        heading, texts = _EVIDENCE[key]
+        if key == "hold-out shares":
+            texts = (*texts, *(f"Fit {fit}: {claim}" for fit, claim in content.claims.items()))
         if table is None:
             parts.append(_Part(heading, ("Not run for this book.",)))
+        elif table.empty:
+            parts.append(_Part(heading, ("None.",)))
         else:
-            parts.append(_Part(heading, (), _frame(key, table, links)))
+            figure = Markup(holdout_figure(table)) if key == "hold-out" else None  # noqa: S704 - its texts are escaped
+            parts.append(_Part(heading, texts, _frame(key.replace(" ", "-"), table, links),
+                               figure))
     fit = content.results.comparison.fit
     if not fit.empty:
         parts.append(_Part(
@@ -261,13 +299,14 @@ def _limits(content: BookContent, links: _Links) -> list[_Part]:
     rows = [(links.mark(entry.variable.name), _value(entry), unit_label(entry.variable.unit),
              _range(entry), _source(entry)) for entry in weak]
     assumed = content.drivers[content.drivers["rule"] == "assumption"]
+    misses = content.evidence["known misses"]
     return [
-        _Part("What the model leaves out", (
-            "Kuzbass is one point: no districts, no towns, no single firms. Federal rules and the "
-            "world outside are given; the region does not act back on them.",
-            "A scenario is a set of conditions, not a forecast. A good fit does not prove the "
-            "structure.",
-        )),
+        _Part("What the model leaves out", LEFT_OUT),
+        _Part("What the hold-out cannot show", tuple(content.claims.values())),
+        _Part("Tests that the model is known to miss", () if misses is not None else (
+            "Not run for this book.",),
+            None if misses is None else _frame("misses", misses[["test", "part", "reason"]],
+                                               links)),
         _Part("Series outside their bar", (
             f"{len(outside)} of {len(fit)} judged series.",),
             _Table("outside", "", ("Series", "Variable", "MAPE, %", "RMSE"), outside)
@@ -303,6 +342,7 @@ def _sector(sector: Sector, content: BookContent, links: _Links) -> str:
     scenarios = list(content.results.scenarios)
     return _render("book_sector.html.j2", sector.name or "Model", content, links,
                    drawings=drawings, entries=entries, history=HISTORY,
+                   runs=content.results.bands.record["runs"],
                    scenario_key=[(name, colour(name, scenarios)) for name in scenarios])
 
 

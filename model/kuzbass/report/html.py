@@ -40,6 +40,15 @@ _CAPTIONS = {
 }
 
 
+# What the bands of a figure hold; before 2025 no driver is uncertain.
+_BANDS = {
+    "parameters": ("Bands: 50 and 90 % of {runs} runs over {parameters}",
+                   "Полосы: 50 и 90 % прогонов, меняются параметры"),
+    "all": ("Bands: 50 and 90 % of {runs} runs over {parameters}, {drivers}",
+            "Полосы: 50 и 90 % прогонов, меняются параметры и внешние условия"),
+}
+
+
 @dataclass(frozen=True)
 class _Cell:
     """One cell: its text, its class, and whether it heads its row."""
@@ -88,8 +97,8 @@ def html_report(results: RunResults, drawings: Mapping[str, str]) -> str:
         The page.  It refers to no other file and no address; equal results give equal text.
     """
     comparison = results.comparison
-    figures = {name: {"svg": _inline(svg, name, _CAPTIONS[name][0]), "caption": _CAPTIONS[name]}
-               for name, svg in drawings.items()}
+    figures = {name: {"svg": _inline(svg, name, _CAPTIONS[name][0]), "caption": _CAPTIONS[name],
+                      "bands": _band_caption(results, name)} for name, svg in drawings.items()}
     return _template().render(
         results=results,
         figures=figures,
@@ -102,6 +111,13 @@ def html_report(results: RunResults, drawings: Mapping[str, str]) -> str:
         record=_record(results.manifest),
         reconstructed=RECONSTRUCTED,
     ) + "\n"
+
+
+def _band_caption(results: RunResults, name: str) -> tuple[str, str]:
+    bands = results.bands
+    en, ru = _BANDS["parameters" if name in ("crisis-2020", "fit") else "all"]
+    return en.format(runs=bands.record["runs"], parameters=bands.parameters,
+                     drivers=bands.drivers), ru
 
 
 @lru_cache(maxsize=1)

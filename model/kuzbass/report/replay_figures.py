@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from kuzbass.experiments.loops import HISTORY
 from kuzbass.region.crises import CRISES, GROUPS
 from kuzbass.report import style
+from kuzbass.report.bands import band_legend, draw_band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,11 +59,14 @@ def replay_figure(result: ReplayResult) -> Figure:
     history = result.scenario == "history"
     figure, axes = style.grid(
         f"Replay of {_heading(result)}",
-        f"The year {result.first - 1} is 100; no state is moved towards the data."
-        if history else f"The year {result.first - 1} is 100.",
-        _note(result), len(PANELS), 3, height=1.75, legend_entries=3)
-    handles = [Line2D([], [], color=SIMULATED), Line2D([], [], color=WITHOUT, ls=(0, (4, 1.5)))]
-    names = ["simulated", "without the shock"]
+        f"The year {result.first - 1} is 100; no state is moved towards the data. "
+        f"Bands: {result.banded}." if history else
+        f"The year {result.first - 1} is 100. Bands: {result.banded}.",
+        _note(result), len(PANELS), 3, height=1.75, legend_entries=5)
+    bands, of = band_legend(of="the draws")
+    handles = [Line2D([], [], color=SIMULATED), Line2D([], [], color=WITHOUT, ls=(0, (4, 1.5))),
+               *bands]
+    names = ["simulated", "without the shock", *of]
     if history:
         handles.append(Line2D([], [], color=style.OBSERVED, marker="o", ls="", ms=4))
         names.append("observed")
@@ -72,6 +76,10 @@ def replay_figure(result: ReplayResult) -> Figure:
         own = table.loc[series]
         base = own.loc[result.first - 1]
         axis.axvspan(result.first - 0.5, result.last + 0.5, color="#efe6dc", zorder=0)
+        around = result.bands[(result.bands["variable"] == own["variable"].iloc[0])
+                              & result.bands["year"].isin(own.index)]
+        for path, colour in (("without", WITHOUT), ("simulated", SIMULATED)):
+            draw_band(axis, around[around["path"] == path], colour, median=False, among=2)
         axis.plot(own.index, 100.0 * own["without"] / base["without"], color=WITHOUT,
                   ls=(0, (4, 1.5)))
         axis.plot(own.index, 100.0 * own["simulated"] / base["simulated"], color=SIMULATED)

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from kuzbass.experiments.results import QUANTILES
 from kuzbass.report import style
+from kuzbass.report.bands import band_legend, draw_band
 from kuzbass.report.network import DOWN, UP, network_figure, network_page
 from kuzbass.report.replay_figures import area_figure, replay_figure, waterfall, what_if
 
@@ -24,13 +27,14 @@ if TYPE_CHECKING:
     from kuzbass.experiments.replay import ReplayResult
     from kuzbass.experiments.shock import ShockResult
 
-__all__ = ["both_views", "cascade_timeline", "heat_map", "routes", "sweep",
+__all__ = ["both_views", "cascade_timeline", "heat_map", "responses", "routes", "sweep",
            "write_loops_figures", "write_replay_figures", "write_shock_figures"]
 
 _SHADES = LinearSegmentedColormap.from_list("shock", [
     "#7f1d0e", DOWN, "#e9a98c", "#f7f6f2", "#9cc4d2", UP, "#0d3c52"])
 _YEARS = 10.0  # shown of a response
 _ONSET = 0.01
+_STILL = 1e-4  # a response that is none
 _ROWS = 36  # of the heat map
 _CLIP = 1.5  # share at which a bar is cut off
 _BARS = 9
@@ -41,7 +45,7 @@ def write_shock_figures(result: ShockResult, folder: Path) -> list[Path]:
     figures = {
         "cascade": cascade_timeline(result), "heat-map": heat_map(result),
         "network": network_figure(result), "both-views": both_views(result),
-        "routes": routes(result), "sweep": sweep(result)}
+        "routes": routes(result), "sweep": sweep(result), "responses": responses(result)}
     page = folder / "network.html"
     page.write_text(network_page(result), encoding="utf-8")
     return [*_saved(figures, folder), page]
@@ -97,6 +101,34 @@ def cascade_timeline(result: ShockResult) -> Figure:
     axis.grid(visible=False, axis="y")
     axis.set_xlabel("years after the start of the shock")
     _colour_bar(figure, axis, limit)
+    return figure
+
+
+@style.styled()
+def responses(result: ShockResult) -> Figure:
+    """Draw the response of the headline variables that move, with its bands."""
+    names = [name for name in dict.fromkeys(result.bands["variable"])
+             if result.shares[name].abs().max() > _STILL]
+    bands, of = band_legend(UP, "the draws")
+    figure, axes = style.grid(
+        "The response, and how sure it is",
+        f"{result.title}. Difference from the same economy without the shock, in percent. "
+        f"Bands: {result.banded}.".replace(". Difference", ".\nDifference"),
+        style.provenance(result.base), len(names), 3, height=1.5, gap=(0.75, 0.72),
+        legend_entries=3)
+    style.legend(figure, [Line2D([], [], color=UP), *bands], ["at the values of the model", *of])
+    lag = _lag(result)
+    shown = lag <= _YEARS
+    for axis, name in zip(axes, names, strict=True):
+        own = result.bands[result.bands["variable"] == name]
+        own = own.assign(lag=own["time"] - result.start)
+        own = own[own["lag"] <= _YEARS]
+        own = own.assign(**{level: 100.0 * own[level] for level in QUANTILES})
+        draw_band(axis, own, UP, x="lag", median=False)
+        axis.plot(lag[shown], 100.0 * result.shares[name].to_numpy()[shown], color=UP)
+        axis.axhline(0.0, color="#777777", lw=0.8)
+        axis.set_title(style.short(style.label(name)))
+        style.name_axes(axis, "% of the base", "years after the start", ticks=4)
     return figure
 
 

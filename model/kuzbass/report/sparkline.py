@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ _WIDTH, _HEIGHT = 300, 120
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 16, 18
 _DOT = 2
 
+_Band = tuple[str, "_Path", float]  # scenario, edges, opacity
 _Path = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -38,7 +39,8 @@ def sparkline(entry: Entry, scenarios: Sequence[str]) -> str:
         return _plot(entry, "", {"": (curve.x, curve.y)}, scenarios)
     if entry.scenarios.dropna(how="all").empty:
         return ""
-    return _plot(entry, "year", _branches(entry.scenarios), scenarios)
+    paths = _branches(entry.scenarios)
+    return _plot(entry, "year", paths, scenarios, _bands(entry.bands, paths))
 
 
 def _branches(table: pd.DataFrame) -> dict[str, _Path]:
@@ -57,12 +59,29 @@ def _branches(table: pd.DataFrame) -> dict[str, _Path]:
                        for column, name in enumerate(table.columns)}
 
 
+def _bands(bands: Mapping[str, pd.DataFrame], paths: Mapping[str, _Path]) -> list[_Band]:
+    """Return the edges of the bands of 90 and 50 %, once around all paths as far as they agree."""
+    found: list[_Band] = []
+    for name, (years, _) in paths.items():
+        own = bands.get(name or next(iter(bands), ""))
+        if own is None:
+            continue
+        own = own.loc[years[0]:years[-1]]
+        at = own.index.to_numpy(float)
+        found += [(name, (np.concatenate([at, at[::-1]]),
+                          np.concatenate([own[low].to_numpy(), own[high].to_numpy()[::-1]])), faint)
+                  for low, high, faint in (("q05", "q95", 0.12), ("q25", "q75", 0.22))]
+    return found
+
+
 def _plot(
-    entry: Entry, x_name: str, paths: dict[str, _Path], scenarios: Sequence[str]
+    entry: Entry, x_name: str, paths: dict[str, _Path], scenarios: Sequence[str],
+    bands: Sequence[_Band] = (),
 ) -> str:
     dots_x, dots_y = (entry.observed[name].to_numpy(float) for name in ("year", "value"))
     x = np.concatenate([path[0] for path in paths.values()])
-    values = np.concatenate([*(path[1] for path in paths.values()), dots_y])
+    values = np.concatenate([*(path[1] for path in paths.values()), dots_y,
+                             *(edges[1] for _, edges, _ in bands)])
     low, high = float(values.min()), float(values.max())
     if high - low < 1e-9 * max(abs(high), 1.0):
         pad = 0.5 * abs(high) or 0.5
@@ -86,6 +105,10 @@ def _plot(
         f'<text class="end" x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 5}">{last:g}</text>',
         f'<text class="middle" x="{(_LEFT + _WIDTH) // 2}" y="{_HEIGHT - 5}">{x_name}</text>',
     ]
+    for name, edges, opacity in bands:
+        points = " ".join(place(*edges))
+        stroke = colour(name, scenarios) if name else HISTORY
+        parts.append(f'<polygon fill="{stroke}" fill-opacity="{opacity:g}" points="{points}"/>')
     for name, path in paths.items():
         points = " ".join(place(*path))
         stroke = colour(name, scenarios) if name else HISTORY

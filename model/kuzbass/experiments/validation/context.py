@@ -34,7 +34,7 @@ SCENARIOS = ("s1-coal-paradigm", "s2-interregional", "s3-decline")
 RESIDUALS = {
     "coal balance residual": "cumulative coal mined",
     "coal money residual": "cumulative coal receipts",
-    "budget money residual": "cumulative budget revenue",
+    "budget money residual": "cumulative budget expenditure",
     "population residual": "population",
 }
 _Input = float | pd.Series
