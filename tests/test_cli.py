@@ -274,7 +274,7 @@ def test_interrupt_leaves_nothing(
     ("other.csv", b"a,b\n1,2\n", ["not a table of the data package", "found: a,b"]),
     ("model.mdl", b"", ["empty"]),
     ("model.mdl", b"a = 1 ~ Dmnl ~ x |", ["model.mdl"]),
-    ("notes.txt", b"x", ["cannot be checked", "found: .txt", "allowed: a scenario (.yaml)"]),
+    ("notes.txt", b"x", ["cannot be checked", "found: .txt", "allowed: a scenario, shock, plan"]),
 ])
 def test_check_refuses_a_bad_file(
     kuzbass: Command, tmp_path: Path, name: str, content: bytes, expected: list[str]

@@ -46,7 +46,7 @@ def test_active_initial_is_its_second_argument_at_the_start(tiny: Tiny) -> None:
 
 def test_drivers_only_read_a_table_over_time(tiny: Tiny) -> None:
     assert drivers(tiny("small")) == ("world price",)
-    assert drivers(tiny("teacup")) == []
+    assert drivers(tiny("teacup")) == ()
 
 
 def test_feedback_through_a_stock_is_no_algebraic_loop(tiny: Tiny) -> None:
