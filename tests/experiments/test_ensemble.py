@@ -26,6 +26,7 @@ from kuzbass.experiments.score import (
 )
 from kuzbass.experiments.scored_years import ANY_LIST, INDEX, LIST
 from kuzbass.paths import scenario_dir
+from kuzbass.region.draws import DRAWS, read_draws
 from kuzbass.region.resilience import index_values, run_indicators
 from kuzbass.sd.engine import simulate
 from kuzbass.sd.mdl import Model, load_model
@@ -81,7 +82,10 @@ def test_the_shipped_plan_fits_its_schema_and_the_schema_is_the_generated_one() 
 
 def test_every_factor_of_the_shipped_plan_says_why(done: Done) -> None:
     plan, _ = load_plan()
-    assert 20 <= len(plan.parameters) <= 30
+    assert plan.draws == DRAWS
+    drawn = read_draws().columns
+    assert 40 <= len(plan.parameters) + len(drawn) <= 80
+    assert not set(plan.parameters) & set(drawn)
     assert len(plan.drivers) >= 15
     assert all(one.within == 0.1 for one in plan.parameters.values())
 
@@ -138,6 +142,7 @@ def test_a_run_is_what_the_single_run_gives_with_its_factors(done: Done, model: 
     for name, one in case.factors.items():
         if one.kind == "constant":
             inputs[name] = float(row[name])
+    inputs |= read_draws().iloc[int(row["draw"])].to_dict()
     statistics = annual_statistics(simulate(model, inputs, final_time=2036.0))
     for name in ("real GRP index", "coal output", "unemployment rate", "poverty rate"):
         for year in (2025, 2030, 2035):

@@ -19,22 +19,9 @@ import pandas as pd
 from kuzbass.errors import InputError
 from kuzbass.paths import data_dir
 
-__all__ = [
-    "TABLES",
-    "Table",
-    "base_year",
-    "chain",
-    "check_data_file",
-    "fit_statistics",
-    "fit_table",
-    "judged",
-    "labels",
-    "model_side",
-    "observed_for",
-    "observed_series",
-    "read_csv",
-    "read_table",
-]
+__all__ = ["TABLES", "Table", "base_year", "chain", "check_data_file", "fit_statistics",
+           "fit_table", "judged", "labels", "model_side", "observed_for",
+           "observed_series", "read_csv", "read_table"]
 
 
 @dataclass(frozen=True)

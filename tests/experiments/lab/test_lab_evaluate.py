@@ -19,6 +19,7 @@ from kuzbass.experiments.lab.robust import _apart
 from kuzbass.experiments.run import load_scenarios
 from kuzbass.experiments.score import annual_statistics, score
 from kuzbass.region.crises import crisis, is_additive, recorded_path
+from kuzbass.region.draws import read_draws
 from kuzbass.region.shocks import load_shock
 from kuzbass.sd.engine import simulate
 from kuzbass.sd.mdl import Model
@@ -86,6 +87,9 @@ def test_a_run_is_what_the_engine_and_the_score_give(
     grid = interface.grid
     inputs: dict[str, Any] = {}
     for name, column in factors.items():
+        if name == "draw":
+            inputs |= read_draws().iloc[int(column[0])].to_dict()
+            continue
         setting = interface.drivers.get(name)
         if setting is None or setting.table is None:
             inputs[name] = float(column[0])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from kuzbass.sd.kernel.llvm_math import GROUPED, TOGETHER
@@ -64,14 +62,3 @@ def test_a_division_is_not_followed_by_its_user_if_something_else_can_be_done() 
     turns = [turn[0] for turn in in_order(graph, [ratio, user, *others])]
     assert turns[0] == ratio
     assert turns[-1] == user
-
-
-def test_the_time_grows_with_the_size_and_not_faster() -> None:
-    def seconds(size: int) -> float:
-        graph, nodes = random_graph(size)
-        begin = time.process_time()
-        in_order(graph, nodes)
-        return time.process_time() - begin
-
-    small = min(seconds(2000) for _ in range(3))
-    assert seconds(20_000) < 30.0 * small  # 10 if it were exactly linear
