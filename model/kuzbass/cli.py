@@ -2,7 +2,6 @@
 
 Commands import what they need when they run, so ``kuzbass --help`` is quick.
 """
-# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so --help is quick
 
 from __future__ import annotations
 

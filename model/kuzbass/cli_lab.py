@@ -1,5 +1,4 @@
 """The commands of the policy lab; thin, as those of `kuzbass.cli`, which takes them in."""
-# ruff: noqa: PLC0415 - a command imports what it needs when it runs, so --help is quick
 
 from __future__ import annotations
 

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from SALib.analyze import morris as morris_analysis
+from SALib.analyze import sobol as sobol_analysis
+from SALib.sample import morris as morris_sample
+from SALib.sample import sobol as sobol_sample
 from scipy.stats import ks_2samp, spearmanr
 
 if TYPE_CHECKING:
@@ -26,10 +30,8 @@ _CLOSING = 5  # years whose trend ends a path
 
 def morris_points(names: Sequence[str], trajectories: int, levels: int, seed: int) -> Array:
     """Return points of the unit cube, (trajectory * (factor + 1), factor)."""
-    # Here: SALib takes a second to import.
-    from SALib.sample import morris  # noqa: PLC0415
-
-    return np.asarray(morris.sample(_problem(names), trajectories, num_levels=levels, seed=seed))
+    return np.asarray(morris_sample.sample(_problem(names), trajectories, num_levels=levels,
+                                           seed=seed))
 
 
 def morris_effects(
@@ -39,11 +41,9 @@ def morris_effects(
 
     Trajectories in which a run failed are left out.
     """
-    from SALib.analyze import morris  # noqa: PLC0415 - see morris_points
-
     kept = _whole(values, len(names) + 1)
-    result: Any = morris.analyze(_problem(names), points[kept], values[kept], num_levels=levels,
-                                 seed=seed)
+    result: Any = morris_analysis.analyze(_problem(names), points[kept], values[kept],
+                                          num_levels=levels, seed=seed)
     columns = ("mu", "mu_star", "mu_star_conf", "sigma")
     return pd.DataFrame({"factor": list(names),
                          **{name: np.asarray(result[name], dtype=float) for name in columns}})
@@ -73,10 +73,8 @@ def sobol_points(names: Sequence[str], base: int, seed: int) -> Array:
 
     The points of a larger base begin with those of a smaller one.
     """
-    from SALib.sample import sobol  # noqa: PLC0415 - see morris_points
-
-    return np.asarray(sobol.sample(_problem(names), base, calc_second_order=False, scramble=True,
-                                   seed=seed))
+    return np.asarray(sobol_sample.sample(_problem(names), base, calc_second_order=False,
+                                          scramble=True, seed=seed))
 
 
 def sobol_indices(
@@ -86,14 +84,12 @@ def sobol_indices(
 
     Points of the base sample with a run that failed are left out.
     """
-    from SALib.analyze import sobol  # noqa: PLC0415 - see morris_points
-
     kept = values[_whole(values, len(names) + 2)]
     columns = ("S1", "S1_conf", "ST", "ST_conf")
     if np.ptp(kept) == 0.0:
         return pd.DataFrame({"factor": list(names), **dict.fromkeys(columns, np.nan)})
-    result: Any = sobol.analyze(_problem(names), kept, calc_second_order=False,
-                                num_resamples=resamples, seed=seed)
+    result: Any = sobol_analysis.analyze(_problem(names), kept, calc_second_order=False,
+                                         num_resamples=resamples, seed=seed)
     return pd.DataFrame({"factor": list(names),
                          **{name: np.asarray(result[name], dtype=float) for name in columns}})
 

@@ -73,8 +73,7 @@ def epsilon_fronts(
 
 def hypervolumes(fronts: Sequence[Array], best: Array, worst: Array) -> list[float]:
     """Return the share of the box from `best` to `worst` that each front dominates."""
-    # Here: only the search needs pymoo, which is an extra.
-    from pymoo.indicators.hv import Hypervolume  # noqa: PLC0415
+    from pymoo.indicators.hv import Hypervolume  # noqa: PLC0415 - an extra
 
     span = np.where(worst > best, worst - best, 1.0)
     measure = Hypervolume(ref_point=np.ones(len(best)))

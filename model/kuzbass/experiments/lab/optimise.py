@@ -267,9 +267,8 @@ def _search(
     study: OptimiseStudy, seed: int, folder: Path, over: Map, told: Callable[[int], None]
 ) -> list[tuple[Array, Array]]:
     """Return points and metrics of every generation."""
-    # Here: only the search needs pymoo, which is an extra.
-    from pymoo.core.evaluator import Evaluator  # noqa: PLC0415
-    from pymoo.problems.static import StaticProblem  # noqa: PLC0415
+    from pymoo.core.evaluator import Evaluator  # noqa: PLC0415 - an extra
+    from pymoo.problems.static import StaticProblem  # noqa: PLC0415 - an extra
 
     folder.mkdir(parents=True, exist_ok=True)
     problem, algorithm = _algorithm(study, seed)
@@ -294,11 +293,11 @@ def _search(
 
 
 def _algorithm(study: OptimiseStudy, seed: int) -> tuple[Any, Any]:
-    from pymoo.algorithms.moo.nsga2 import NSGA2  # noqa: PLC0415
-    from pymoo.algorithms.moo.nsga3 import NSGA3  # noqa: PLC0415
-    from pymoo.algorithms.moo.unsga3 import UNSGA3  # noqa: PLC0415
-    from pymoo.core.problem import Problem  # noqa: PLC0415
-    from pymoo.util.ref_dirs import get_reference_directions  # noqa: PLC0415
+    from pymoo.algorithms.moo.nsga2 import NSGA2  # noqa: PLC0415 - an extra
+    from pymoo.algorithms.moo.nsga3 import NSGA3  # noqa: PLC0415 - an extra
+    from pymoo.algorithms.moo.unsga3 import UNSGA3  # noqa: PLC0415 - an extra
+    from pymoo.core.problem import Problem  # noqa: PLC0415 - an extra
+    from pymoo.util.ref_dirs import get_reference_directions  # noqa: PLC0415 - an extra
 
     plan, many = study.plan, len(study.plan.objectives)
     problem = Problem(n_var=len(study.levers), n_obj=many, n_ieq_constr=1 + len(plan.limits),

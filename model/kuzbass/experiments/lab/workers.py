@@ -142,4 +142,4 @@ class _Remote:
 
 @lru_cache(maxsize=2)
 def _work(content: bytes) -> Work:
-    return cast("Work", pickle.loads(content))  # noqa: S301 - made by this program
+    return cast("Work", pickle.loads(content))  # noqa: S301 - pickled by the process that sent the task
