@@ -54,8 +54,8 @@ def other_engines(*, stock: bool) -> dict[str, float]:
     """Return seconds per whole run of the shipped model by other engines."""
     import simlin  # noqa: PLC0415 - not needed for the parts that run in a process of their own
 
-    from kuzbass.sd.engine import simulate  # noqa: PLC0415
-    from kuzbass.sd.mdl import load_model  # noqa: PLC0415
+    from kuzbass.sd.engine import simulate  # noqa: PLC0415 - the same
+    from kuzbass.sd.mdl import load_model  # noqa: PLC0415 - the same
 
     model = load_model()
     found = {"pysd": best(lambda: simulate(model, engine="pysd", save_every=1.0), 2)}
@@ -74,7 +74,7 @@ def other_engines(*, stock: bool) -> dict[str, float]:
 
 def _stock_pysd() -> float:
     """Run PySD as installed over the whole time axis, once."""
-    import pysd  # noqa: PLC0415
+    import pysd  # noqa: PLC0415 - the same
 
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "model.mdl"

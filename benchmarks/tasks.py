@@ -146,10 +146,10 @@ def stream(runs: int = 1_000_000) -> dict[str, float]:
 def command() -> dict[str, float]:
     """Run all scenarios as ``kuzbass run`` does, with figures and report."""
     import kuzbass.experiments.run  # noqa: PLC0415 - imports are not counted
-    import kuzbass.experiments.summary  # noqa: PLC0415
-    import kuzbass.experiments.tables  # noqa: PLC0415
-    import kuzbass.report  # noqa: F401, PLC0415
-    from kuzbass.cli import main as kuzbass_main  # noqa: PLC0415
+    import kuzbass.experiments.summary  # noqa: PLC0415 - the same
+    import kuzbass.experiments.tables  # noqa: PLC0415 - the same
+    import kuzbass.report  # noqa: F401, PLC0415 - the same
+    from kuzbass.cli import main as kuzbass_main  # noqa: PLC0415 - the same
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         begin = time.perf_counter()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,12 +59,12 @@ def test_conservation_at_every_step(base: xr.Dataset, residual: str, scale: str)
     assert error.max() <= 1e-9 * base[scale].to_numpy().max()
 
 
-def test_conservation_check_sees_a_leak(tmp_path: object) -> None:
+def test_conservation_check_sees_a_leak(tmp_path: Path) -> None:
     # Coal that leaves the stockpile without being shipped must show in the balance.
     text = model_path().read_text(encoding="utf-8")
     old = "INTEG (coal output saleable-coal shipments, initial coal stockpile)"
     assert old in text
-    broken = tmp_path / "leak.mdl"  # type: ignore[operator]
+    broken = tmp_path / "leak.mdl"
     broken.write_text(text.replace(old, old.replace("-coal shipments", "-1.001*coal shipments")),
                       encoding="utf-8")
     run = simulate(load_model(broken), final_time=2001.0)

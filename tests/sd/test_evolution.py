@@ -43,4 +43,4 @@ def test_equal_seeds_give_equal_fits_and_leave_the_common_generator_alone() -> N
     first, again = (evolve(problem, start, spread=0.1, population=10, generations=5,
                            rng=np.random.default_rng(4)) for _ in range(2))
     assert first.point == pytest.approx(again.point, abs=0.0)
-    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002 - the same
