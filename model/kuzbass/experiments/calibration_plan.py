@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from kuzbass.errors import InputError, nearest
 from kuzbass.paths import scenario_dir
 from kuzbass.region.data import judged, observed_for, read_table
-from kuzbass.region.scenario import load_yaml
+from kuzbass.region.scenario import Strict, Text, load_yaml
 from kuzbass.sd.calibration import Parameter
 from kuzbass.sd.likelihood import Change, Likelihood, Series
 from kuzbass.sd.mdl import Model
@@ -41,17 +41,12 @@ __all__ = [
 ]
 
 DEFAULT_PLAN = "calibrate"
-Text = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Year = Annotated[int, Field(strict=True, ge=2001, le=2021)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SeriesRule(_Strict):
+class SeriesRule(Strict):
     """How one observed series is fitted."""
 
     unit: Text = Field(description="unit of the data file; another one is refused")
@@ -61,7 +56,7 @@ class SeriesRule(_Strict):
                              "have no bar")
 
 
-class Prior(_Strict):
+class Prior(Strict):
     """A normal prior, cut at the range of the model file."""
 
     mean: Annotated[float, Field(allow_inf_nan=False)]
@@ -69,14 +64,14 @@ class Prior(_Strict):
     source: Text
 
 
-class Free(_Strict):
+class Free(Strict):
     """A candidate for estimation."""
 
     prior: Prior | None = Field(None, description="flat within the range of the model file if "
                                 "left out")
 
 
-class Stage(_Strict):
+class Stage(Strict):
     """One sector, cut from the rest at measured variables."""
 
     name: Text
@@ -86,7 +81,7 @@ class Stage(_Strict):
     parameters: tuple[Text, ...] = Field(min_length=1)
 
 
-class Error(_Strict):
+class Error(Strict):
     """The error model of all series."""
 
     freedom: Positive = Field(description="observations that the expected error counts for")
@@ -95,7 +90,7 @@ class Error(_Strict):
                                        "crisis years in bars.csv, as a share of their size")
 
 
-class ChoiceRule(_Strict):
+class ChoiceRule(Strict):
     """How the set of fitted parameters is chosen among the candidates."""
 
     largest_collinearity: Positive
@@ -104,7 +99,7 @@ class ChoiceRule(_Strict):
     first: tuple[Text, ...] = Field((), description="candidates that are tried before the others")
 
 
-class WideRule(_Strict):
+class WideRule(Strict):
     """How all constants with a range are fitted to the training years, by evolution."""
 
     prior: Positive = Field(description="standard deviation of the normal prior around the centre "
@@ -114,7 +109,7 @@ class WideRule(_Strict):
     population: Annotated[int, Field(strict=True, ge=4)]
 
 
-class Effort(_Strict):
+class Effort(Strict):
     """How much is computed."""
 
     starts: Count = Field(description="starts of each fit, the first one at the model's values")
@@ -129,7 +124,7 @@ class Effort(_Strict):
     generations: Count = Field(description="generations of each start of the wide fit, at most")
 
 
-class CalibrationPlan(_Strict):
+class CalibrationPlan(Strict):
     """One plan of a calibration as it stands on disk."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]

@@ -11,33 +11,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from kuzbass.errors import InputError, nearest
 from kuzbass.paths import scenario_dir
-from kuzbass.region.scenario import LAST_YEAR, load_yaml
+from kuzbass.region.scenario import LAST_YEAR, Strict, Text, Title, load_yaml, refusal
 from kuzbass.sd.sampling import AnyDistribution, Correlation, Method, Number
 
 __all__ = ["DEFAULT_PLAN", "Plan", "UncertainDriver", "UncertainParameter", "change_plan",
            "json_schema", "load_plan"]
 
 DEFAULT_PLAN = "ensemble"
-Text = Annotated[str, Field(min_length=1)]
 Year = Annotated[int, Field(strict=True, ge=2000, le=LAST_YEAR)]
 Range = tuple[Number, Number]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _refusal(problem: str, allowed: str, found: object = None) -> PydanticCustomError:
-    return PydanticCustomError("refused", "{problem}",
-                               {"problem": problem, "allowed": allowed, "found": found})
-
-
-class UncertainParameter(_Strict):
+class UncertainParameter(Strict):
     """A constant whose value is not known for sure."""
 
     within: Annotated[Number, Field(gt=0.0, le=1.0)] | None = Field(
@@ -50,11 +39,11 @@ class UncertainParameter(_Strict):
     @model_validator(mode="after")
     def _one_way(self) -> UncertainParameter:
         if (self.within is None) == (self.spread is None):
-            raise _refusal("a parameter needs one spread", "either within or spread")
+            raise refusal("a parameter needs one spread", "either within or spread")
         return self
 
 
-class UncertainDriver(_Strict):
+class UncertainDriver(Strict):
     """A driver whose path from 2025 on is not known for sure: a factor on the path.
 
     A scenario that states a range for its own path overrides `range` and `factor`.
@@ -71,23 +60,16 @@ class UncertainDriver(_Strict):
     def _one_way(self) -> UncertainDriver:
         given = self.range or self.factor
         if (self.range is None) == (self.factor is None) or given is None:
-            raise _refusal("a driver needs one range", "either range or factor")
+            raise refusal("a driver needs one range", "either range or factor")
         if not given[0] < given[1]:
-            raise _refusal("the range is upside down or empty", "[low, high]", list(given))
+            raise refusal("the range is upside down or empty", "[low, high]", list(given))
         if self.factor is not None and not self.factor[0] <= 1.0 <= self.factor[1]:
-            raise _refusal("the path itself lies outside of its range", "low <= 1 <= high",
+            raise refusal("the path itself lies outside of its range", "low <= 1 <= high",
                            list(given))
         return self
 
 
-class Title(_Strict):
-    """Title of a plan in English and Russian."""
-
-    en: Text
-    ru: Text
-
-
-class Plan(_Strict):
+class Plan(Strict):
     """One plan of an ensemble as it stands on disk."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = Field(
@@ -120,15 +102,15 @@ class Plan(_Strict):
     def _consistent(self) -> Plan:
         sampled = bool(self.parameters or self.drivers or self.draws)
         if self.table is not None and (sampled or self.correlations or self.runs is not None):
-            raise _refusal("a table of runs leaves nothing to sample",
+            raise refusal("a table of runs leaves nothing to sample",
                            "no runs, parameters, drivers, draws or correlations beside table")
         if self.table is None and not sampled:
-            raise _refusal("nothing varies", "parameters, drivers, draws, or a table of runs")
+            raise refusal("nothing varies", "parameters, drivers, draws, or a table of runs")
         if self.table is None and self.runs is None:
-            raise _refusal("the number of runs is missing", "runs: a whole number from 1 on")
+            raise refusal("the number of runs is missing", "runs: a whole number from 1 on")
         late = [year for year in self.scalars if year > self.until]
         if late:
-            raise _refusal("a scalar lies beyond the last year", f"up to {self.until}", late[0])
+            raise refusal("a scalar lies beyond the last year", f"up to {self.until}", late[0])
         return self
 
 

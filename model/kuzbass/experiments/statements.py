@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from kuzbass.errors import InputError, nearest
 from kuzbass.paths import scenario_dir
+from kuzbass.region.scenario import Strict, Text
 
 __all__ = ["INDEX", "Change", "Check", "CheckFile", "Given", "Run", "Verdict", "evaluate",
            "json_schema", "load_checks"]
@@ -29,17 +30,12 @@ __all__ = ["INDEX", "Change", "Check", "CheckFile", "Given", "Run", "Verdict", "
 INDEX = {"index": "index", "index P": "P", "index C": "C", "index N": "N"}
 _ROUNDING = 1e-9
 
-Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Year = Annotated[int, Field(strict=True, ge=2000, le=2050)]
 Window = Annotated[tuple[Year, Year], Field(description="first and last year")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Change(_Strict):
+class Change(Strict):
     """Another value of a driver or constant: ``set``, or the usual one times ``multiply``."""
 
     value: Number | None = Field(None, alias="set")
@@ -56,14 +52,14 @@ class Change(_Strict):
         return self
 
 
-class Given(_Strict):
+class Given(Strict):
     """A run: a scenario with changes on top."""
 
     scenario: Text = "baseline"
     changes: dict[str, Change] = Field(default_factory=dict)
 
 
-class _Expect(_Strict):
+class _Expect(Strict):
     window: Window
 
 
@@ -128,7 +124,7 @@ Expect = Annotated[Moves | Within | Differs | Near | Before | Recovers | Outpace
 _AGAINST = (Differs, Near, Before, Recovers)
 
 
-class Check(_Strict):
+class Check(Strict):
     """One statement."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -158,7 +154,7 @@ class Check(_Strict):
         return self.against or Given(scenario=self.given.scenario)
 
 
-class CheckFile(_Strict):
+class CheckFile(Strict):
     """One file of statements."""
 
     title: Text

@@ -71,7 +71,7 @@ def refusal(problem: str, allowed: str, found: object = None) -> PydanticCustomE
 
 
 class Title(Strict):
-    """Title of a scenario in English and Russian."""
+    """Title in English and Russian."""
 
     en: Text
     ru: Text

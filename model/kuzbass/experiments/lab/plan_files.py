@@ -8,30 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from kuzbass.errors import InputError, nearest
 from kuzbass.paths import scenario_dir
-from kuzbass.region.scenario import load_yaml
+from kuzbass.region.scenario import Strict, Text, Title, load_yaml, refusal
 
 __all__ = ["LabPlan", "Strict", "Text", "Title", "read_plan", "refusal", "schema_text"]
 
-Text = Annotated[str, Field(min_length=1)]
 P = TypeVar("P", bound="LabPlan")
-
-
-class Strict(BaseModel):
-    """A part of a plan: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Title(Strict):
-    """Title of a plan in English and Russian."""
-
-    en: Text
-    ru: Text
 
 
 class LabPlan(Strict):
@@ -41,12 +27,6 @@ class LabPlan(Strict):
         description="the name of the file without .yaml")
     title: Title
     narrative: Text = Field(description="what is asked and why, in plain words")
-
-
-def refusal(problem: str, allowed: str, found: object = None) -> PydanticCustomError:
-    """Return an error of a validator that says what was found and what is allowed."""
-    return PydanticCustomError("refused", "{problem}",
-                               {"problem": problem, "allowed": allowed, "found": found})
 
 
 def read_plan(kind: type[P], given: str | Path) -> tuple[P, Path]:

@@ -61,10 +61,10 @@ def workers(work: Work, threads: int | None, scheduler: str | None) -> Iterator[
         raise InputError("not a possible number of threads", key="threads", value=threads,
                          allowed="1 or more")
     if scheduler is None:
-        with ThreadPoolExecutor(threads or drive._processors()) as pool:
+        with ThreadPoolExecutor(threads or drive.processors()) as pool:
             yield lambda tasks: pool.map(lambda task: work(*task), tasks)
         return
-    with drive._cluster(threads, scheduler) as (executor, _):
+    with drive.open_cluster(threads, scheduler) as (executor, _):
         remote = _Remote(pickle.dumps(work))
 
         def over(tasks: Sequence[tuple[Any, ...]]) -> Iterator[Array]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kuzbass.sd.ensemble.members import Members, Part
     from kuzbass.sd.ensemble.store import Store
 
-__all__ = ["LOCAL", "Progress", "run_ensemble"]
+__all__ = ["LOCAL", "Progress", "open_cluster", "processors", "run_ensemble"]
 
 LOCAL = "local"
 TIMEOUT = "10s"  # for the answer of a scheduler
@@ -99,11 +99,11 @@ def _workers(
         raise InputError("not a possible number of threads", key="threads", value=threads,
                          allowed="1 or more")
     if scheduler is None:
-        count = threads or _processors()
+        count = threads or processors()
         with ThreadPoolExecutor(count) as pool:
             yield pool, lambda task: members.part(*task), count
         return
-    with _cluster(threads, scheduler) as (executor, count):
+    with open_cluster(threads, scheduler) as (executor, count):
         yield executor, _Remote(pickle.dumps(members)), count
 
 
@@ -123,15 +123,34 @@ def _members(content: bytes) -> Members:
 
 
 @contextmanager
-def _cluster(threads: int | None, scheduler: str) -> Iterator[tuple[Executor, int]]:
+def open_cluster(threads: int | None, scheduler: str) -> Iterator[tuple[Executor, int]]:
+    """Give the workers of a scheduler, or of a local cluster that ends with the block.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Workers of a local cluster; one a processor if left out.
+    scheduler : str
+        ``local``, or the address of a scheduler.
+
+    Yields
+    ------
+    tuple of (Executor, int)
+        The workers and their number.
+
+    Raises
+    ------
+    InputError
+        The scheduler does not answer.
+    """
     # Here: Dask takes a second to import.
-    import distributed  # noqa: PLC0415
-    from distributed.scheduler import KilledWorker  # noqa: PLC0415
+    import distributed  # noqa: PLC0415 - few need it
+    from distributed.scheduler import KilledWorker  # noqa: PLC0415 - the same
 
     dask: Any = distributed  # untyped
     cluster: Any = None
     if scheduler == LOCAL:
-        cluster = dask.LocalCluster(n_workers=threads or _processors(), threads_per_worker=1,
+        cluster = dask.LocalCluster(n_workers=threads or processors(), threads_per_worker=1,
                                     processes=True, dashboard_address=None)
     elif not scheduler.startswith(("tcp://", "tls://")):
         raise InputError("not a scheduler", key="--scheduler", value=scheduler,
@@ -163,7 +182,8 @@ def _client(make: Any, address: Any, scheduler: str) -> Any:
                          allowed="tcp://host:port of a running Dask scheduler") from error
 
 
-def _processors() -> int:
+def processors() -> int:
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
